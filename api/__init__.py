@@ -1,0 +1,1 @@
+"""What people and programs meet on a node: HTTP calls, authentication and the web page."""

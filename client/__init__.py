@@ -1,0 +1,1 @@
+"""The Python client of Deskraft and its command line, built on the public API alone."""

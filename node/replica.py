@@ -1,0 +1,135 @@
+"""The port through which `api` meets the cluster.
+
+`Replica` is what a request handler may do; `node.member.Member` is the real one, and tests of the API bring their
+own. All times are seconds, all indexes are log indexes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from statemachine.commands import Command
+from statemachine.outcomes import Outcome
+from statemachine.state import State
+
+Role = Literal["leader", "follower", "candidate", "learner"]
+
+
+class UnavailableError(Exception):
+    """Nothing was executed: no leader, no quorum, not caught up, or the node is stopping. Retry elsewhere or later."""
+
+
+class OutcomeUnknownError(Exception):
+    """The command may or may not take effect. Retry with the same idempotency key to learn which."""
+
+
+class OverloadedError(Exception):
+    """Nothing was executed: a queue is at its limit. Retry after a moment."""
+
+
+class MemberStatus(Struct, frozen=True):
+    """One member as this node sees it. `match_index` is known on the leader and for the node itself."""
+
+    id: str
+    raft: str
+    api: str
+    role: Role | None
+    reachable: bool
+    match_index: int | None
+
+
+class ClusterStatus(Struct, frozen=True):
+    """The answer of `GET /api/v1/cluster`; `applied_index` and `digest` are read together."""
+
+    cluster: str
+    node_id: str
+    role: Role
+    leader_id: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    digest: str
+    members: list[MemberStatus]
+
+
+class Statistics(Struct, frozen=True):
+    """Counters and gauges of the node for `/metrics`; counters only grow while the process lives."""
+
+    journal_bytes: int
+    journal_syncs: int
+    journal_sync_seconds: float
+    entries_applied: int
+    commands_applied: int
+    snapshots_written: int
+    snapshots_installed: int
+    elections: int
+    leader_changes: int
+    read_rounds: int
+    commands_pending: int
+    snapshot_index: int
+    clock_skew_seconds: float
+
+
+class Replica(Protocol):
+    """One node's view of the replicated state."""
+
+    @property
+    def state(self) -> State:
+        """The local state machine. Never keep it across an `await`: an installed snapshot replaces it."""
+        ...
+
+    @property
+    def applied_index(self) -> int:
+        """The index that `state` reflects."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a graceful stop has begun."""
+        ...
+
+    def now_ms(self) -> int:
+        """The cluster's clock (median of the voters' clocks), never behind the state's."""
+        ...
+
+    async def execute(
+        self,
+        command: Command,
+        *,
+        scope: str,
+        key: str | None,
+        fingerprint: bytes,
+        session_id: str,
+        timeout_seconds: float,
+    ) -> Outcome:
+        """Carry out one command exactly once and wait until this node has applied it.
+
+        Without `key` the node makes one for its own retries. Raises UnavailableError, OutcomeUnknownError or
+        OverloadedError; every answer of the state machine, refusals included, is returned.
+        """
+        ...
+
+    async def read_index(self, timeout_seconds: float) -> int:
+        """Wait until `state` reflects everything acknowledged before the call (a linearizable read); its index.
+
+        Raises UnavailableError.
+        """
+        ...
+
+    async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
+        """Wait until `applied_index >= index`. Raises UnavailableError."""
+        ...
+
+    def status(self) -> ClusterStatus:
+        """What this node knows of the cluster now, without asking anybody."""
+        ...
+
+    def not_ready_because(self) -> str | None:
+        """None when this node can serve (born, a leader known, lag bounded, reads work), or why not."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Counters and gauges now."""
+        ...

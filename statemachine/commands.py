@@ -1,0 +1,155 @@
+"""What may be asked of the state machine: imperatives, as they stand in the log.
+
+A log entry is a `Batch`: the leader's time stamp and the envelopes that were waiting. An `Envelope` wraps one
+command with what makes it happen once (`scope`, `key`, `fingerprint`), in time (`deadline_ms`), and on whose
+behalf (`session_id`). Everything that needs chance, a clock, a time zone or a password hasher has been resolved
+before the command is made: identifiers, hashes and the grid of the day travel inside it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from statemachine.records import Role, Seat
+
+KEEP_CLIENT_KEY_MS = 24 * 3600 * 1000  # an Idempotency-Key given by a client
+KEEP_NODE_KEY_MS = 15_000  # a key made by a node for its own retries; longer than any deadline it sets
+
+
+class NewSpace(Struct, frozen=True, array_like=True, gc=False):
+    """A space as an administrator describes it; it has no revision yet."""
+
+    id: str
+    name: str
+    timezone: str
+    opens_minutes: int
+    closes_minutes: int
+    slot_minutes: int
+    seats: tuple[Seat, ...]
+
+
+class BirthCluster(Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Applied once, when the cluster is born: the administrator and the first spaces."""
+
+    admin_id: str
+    admin_login: str
+    admin_login_key: str
+    admin_password_hash: str
+    spaces: tuple[NewSpace, ...]
+
+
+class RegisterUser(Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Refused with `login-taken` when `login_key` is somebody's."""
+
+    user_id: str
+    login: str
+    login_key: str
+    password_hash: str
+    role: Role = "user"
+
+
+class OpenSession(Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Log in. The password was verified outside against `verified_hash`; refused with `credentials-changed` when
+    that is no longer the user's hash. A non-empty `new_hash` replaces it (rehash with newer parameters).
+    """
+
+    session_id: str
+    user_id: str
+    verified_hash: str
+    new_hash: str
+    lifetime_ms: int
+
+
+class RotateSession(Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """Exchange a refresh token. A generation older than the session's ends the session (`refresh-reused`)."""
+
+    target_session_id: str
+    generation: int
+    lifetime_ms: int
+
+
+class CloseSession(Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """Log out the envelope's own session."""
+
+
+class DayGrid(Struct, frozen=True, array_like=True, gc=False):
+    """The bookable slots around a request, in UTC, resolved from the space's rules of `rules_revision`.
+
+    `windows` are `(start_cell, slot_count)` in rising order; a window that begins where the one before ends
+    continues it (a space open around the clock).
+    """
+
+    rules_revision: str
+    slot_cells: int
+    windows: tuple[tuple[int, int], ...]
+
+
+class BookSeat(Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """Take `slots` consecutive slots of a seat from `start_cell` for the session's user."""
+
+    booking_id: str
+    space_id: str
+    seat_id: str
+    start_cell: int
+    slots: int
+    grid: DayGrid
+
+
+class CancelBooking(Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Give a booking of one's own back (an administrator: anybody's). Cancelling twice answers the same."""
+
+    booking_id: str
+
+
+Command = BirthCluster | RegisterUser | OpenSession | RotateSession | CloseSession | BookSeat | CancelBooking
+
+
+class Envelope(Struct, frozen=True, array_like=True, gc=False):
+    """One command with its delivery terms.
+
+    `request_id` is made anew for every request and only pairs it with its outcome on the node that took it.
+    `scope` is whose key it is: a user id, or `"login:…"` where nobody is logged in yet. `session_id` is empty for
+    commands that need no log-in. `fingerprint` is empty for a key that a node made.
+    """
+
+    request_id: int
+    scope: str
+    key: str
+    fingerprint: bytes
+    keep_ms: int
+    deadline_ms: int
+    session_id: str
+    command: Command
+
+
+class Batch(Struct, frozen=True, array_like=True, gc=False):
+    """One log entry: the leader's stamp and the encoded envelopes, in order."""
+
+    stamp_ms: int
+    envelopes: list[msgspec.Raw]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_envelope_decoder = msgspec.msgpack.Decoder(Envelope)
+_batch_decoder = msgspec.msgpack.Decoder(Batch)
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Bytes of an envelope, as forwarded between nodes and kept in the log."""
+    return _encoder.encode(envelope)
+
+
+def decode_envelope(data: bytes | memoryview | msgspec.Raw) -> Envelope:
+    """Inverse of `encode_envelope`. Raises `msgspec.DecodeError` (or its `ValidationError`)."""
+    return _envelope_decoder.decode(data)
+
+
+def encode_batch(stamp_ms: int, envelopes: list[bytes]) -> bytes:
+    """Bytes of one log entry from envelopes that are already encoded."""
+    return _encoder.encode(Batch(stamp_ms, [msgspec.Raw(data) for data in envelopes]))
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """Inverse of `encode_batch`. Raises `msgspec.DecodeError` (or its `ValidationError`)."""
+    return _batch_decoder.decode(payload)

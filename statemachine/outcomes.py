@@ -1,0 +1,56 @@
+"""What the state machine answers. A refusal is a value; nothing that a client can cause raises.
+
+The codes are the whole vocabulary; `api/problems.py` gives each its HTTP status and its words.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from statemachine.records import Alternative, Booking, Session, Space, User
+
+Code = Literal[
+    "ok",
+    "already-born",  # BirthCluster on a cluster that has been born
+    "not-born",  # any other command before BirthCluster
+    "deadline-passed",  # log time is past the envelope's deadline: not executed
+    "malformed",  # bytes that are no envelope: not executed
+    "key-reused",  # this idempotency key was used with another request
+    "too-many-keys",  # the user's allowance of remembered keys is spent
+    "unauthenticated",  # the session has ended, or never was
+    "login-taken",
+    "credentials-changed",  # the password was changed between verification and log-in
+    "refresh-reused",  # an old refresh token came back: the session has been ended
+    "too-many-users",
+    "unknown-space",
+    "unknown-seat",
+    "rules-changed",  # the grid was made from an older revision of the space: resolve again
+    "off-grid",  # not on a slot boundary of an open window, or running past its end
+    "closed",  # the space has no open window there
+    "past",  # the first slot has begun
+    "seat-taken",  # with alternatives
+    "booking-not-found",  # or another user's
+    "booking-completed",  # too late to cancel
+    "duplicate-id",  # an identifier made outside exists already
+]
+
+
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
+    """The answer to one command.
+
+    `index` and `position` name the change (or, for a refusal, the place in the log where it was decided); a replay
+    of an idempotency key answers with those of the first time.
+    """
+
+    code: Code
+    index: int
+    position: int
+    result: Booking | Session | User | Space | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command was carried out."""
+        return self.code == "ok"

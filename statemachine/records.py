@@ -1,0 +1,95 @@
+"""The records that the replicated state is made of.
+
+Every record is immutable: a change replaces the record in its table. That is what makes a shallow copy of the
+tables a frozen view of the state (see `snapshot.py`), and lets an idempotent answer keep the record it gave.
+
+Time of day is counted in **cells** of five minutes since the Unix epoch, UTC: cell = epoch seconds / 300. Instants that
+are not about occupancy are milliseconds since the epoch (`_ms`). A **revision** is `"index.position"`: the log
+index of the entry that made the change and the place of the change within that entry.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+CELL_SECONDS = 300
+CELL_MS = CELL_SECONDS * 1000
+CELLS_PER_DAY = 86_400 // CELL_SECONDS
+
+Role = Literal["user", "admin"]
+BookingStatus = Literal["confirmed", "cancelled"]
+
+
+class Seat(Struct, frozen=True, array_like=True, gc=False):
+    """One desk of a space. `label` is what people read on the desk."""
+
+    id: str
+    label: str
+
+
+class Space(Struct, frozen=True, array_like=True, gc=False, tag="space"):
+    """A coworking. Opening hours are minutes after local midnight; `closes_minutes` may be 1440 (24:00)."""
+
+    id: str
+    name: str
+    timezone: str
+    opens_minutes: int
+    closes_minutes: int
+    slot_minutes: int
+    seats: tuple[Seat, ...]
+    revision: str
+
+    @property
+    def slot_cells(self) -> int:
+        """Length of one slot in cells."""
+        return self.slot_minutes * 60 // CELL_SECONDS
+
+
+class User(Struct, frozen=True, array_like=True, gc=False, tag="user"):
+    """A registered person. `login_key` is the canonical form that is unique; `password_hash` is an argon2 string."""
+
+    id: str
+    login: str
+    login_key: str
+    password_hash: str
+    role: Role
+    created_at_ms: int
+    revision: str
+
+
+class Session(Struct, frozen=True, array_like=True, gc=False, tag="session"):
+    """One log-in. `generation` counts rotations of the refresh token; a token of an older one is a reuse."""
+
+    id: str
+    user_id: str
+    generation: int
+    created_at_ms: int
+    rotated_at_ms: int
+    expires_at_ms: int
+    revision: str
+
+
+class Booking(Struct, frozen=True, array_like=True, gc=False, tag="booking"):
+    """A seat taken by a user for the half-open range of cells `[start_cell, end_cell)`."""
+
+    id: str
+    space_id: str
+    seat_id: str
+    user_id: str
+    start_cell: int
+    end_cell: int
+    status: BookingStatus
+    created_at_ms: int
+    cancelled_at_ms: int  # 0 while confirmed
+    revision: str
+
+
+class Alternative(Struct, frozen=True, array_like=True, gc=False):
+    """A free place to offer instead of a taken one."""
+
+    space_id: str
+    seat_id: str
+    start_cell: int
+    end_cell: int
