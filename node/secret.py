@@ -96,7 +96,7 @@ class Secret:
 
         HKDF-SHA256, RFC 5869, with `purpose` as info. Raises KeyError for a `kid` that is not in `kids`.
         """
-        assert purpose, "a key without a purpose would serve every purpose"
+        assert purpose not in (b"", _KID_PURPOSE), "a key needs a purpose, and the kid is public"
         return _expand(self._extracted[self.active_kid if kid is None else kid], purpose)
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ def _read_private(path: Path) -> bytes:
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         raise SecretError("it is missing" if missing else f"cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SecretError("it is not a file")
@@ -128,7 +128,9 @@ def _read_private(path: Path) -> bytes:
             raise SecretError(f"permissions {mode:04o} are wider than 0600; run: chmod 600 {path}")
         if status.st_size > MAX_FILE_BYTES:
             raise SecretError(f"larger than {MAX_FILE_BYTES} bytes")
-        return file.read(MAX_FILE_BYTES + 1)
+        return os.read(descriptor, MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _write_private(path: Path, data: bytes) -> None:
