@@ -4,6 +4,8 @@ A log entry is a `Batch`: the leader's time stamp and the envelopes that were wa
 command with what makes it happen once (`scope`, `key`, `fingerprint`), in time (`deadline_ms`), and on whose
 behalf (`session_id`). Everything that needs chance, a clock, a time zone or a password hasher has been resolved
 before the command is made: identifiers, hashes and the grid of the day travel inside it.
+
+Unknown fields are refused: members that read one entry differently would diverge, so a new field is a new tag.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ KEEP_CLIENT_KEY_MS = 24 * 3600 * 1000  # an Idempotency-Key given by a client
 KEEP_NODE_KEY_MS = 15_000  # a key made by a node for its own retries; longer than any deadline it sets
 
 
-class NewSpace(Struct, frozen=True, array_like=True, gc=False):
+class NewSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A space as an administrator describes it; it has no revision yet."""
 
     id: str
@@ -29,7 +31,7 @@ class NewSpace(Struct, frozen=True, array_like=True, gc=False):
     seats: tuple[Seat, ...]
 
 
-class BirthCluster(Struct, frozen=True, array_like=True, gc=False, tag=1):
+class BirthCluster(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=1):
     """Applied once, when the cluster is born: the administrator and the first spaces."""
 
     admin_id: str
@@ -39,7 +41,7 @@ class BirthCluster(Struct, frozen=True, array_like=True, gc=False, tag=1):
     spaces: tuple[NewSpace, ...]
 
 
-class RegisterUser(Struct, frozen=True, array_like=True, gc=False, tag=2):
+class RegisterUser(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=2):
     """Refused with `login-taken` when `login_key` is somebody's."""
 
     user_id: str
@@ -49,7 +51,7 @@ class RegisterUser(Struct, frozen=True, array_like=True, gc=False, tag=2):
     role: Role = "user"
 
 
-class OpenSession(Struct, frozen=True, array_like=True, gc=False, tag=3):
+class OpenSession(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=3):
     """Log in. The password was verified outside against `verified_hash`; refused with `credentials-changed` when
     that is no longer the user's hash. A non-empty `new_hash` replaces it (rehash with newer parameters).
     """
@@ -61,7 +63,7 @@ class OpenSession(Struct, frozen=True, array_like=True, gc=False, tag=3):
     lifetime_ms: int
 
 
-class RotateSession(Struct, frozen=True, array_like=True, gc=False, tag=4):
+class RotateSession(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=4):
     """Exchange a refresh token. A generation older than the session's ends the session (`refresh-reused`)."""
 
     target_session_id: str
@@ -69,11 +71,11 @@ class RotateSession(Struct, frozen=True, array_like=True, gc=False, tag=4):
     lifetime_ms: int
 
 
-class CloseSession(Struct, frozen=True, array_like=True, gc=False, tag=5):
+class CloseSession(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=5):
     """Log out the envelope's own session."""
 
 
-class DayGrid(Struct, frozen=True, array_like=True, gc=False):
+class DayGrid(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The bookable slots around a request, in UTC, resolved from the space's rules of `rules_revision`.
 
     `windows` are `(start_cell, slot_count)` in rising order; a window that begins where the one before ends
@@ -85,7 +87,7 @@ class DayGrid(Struct, frozen=True, array_like=True, gc=False):
     windows: tuple[tuple[int, int], ...]
 
 
-class BookSeat(Struct, frozen=True, array_like=True, gc=False, tag=6):
+class BookSeat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """Take `slots` consecutive slots of a seat from `start_cell` for the session's user."""
 
     booking_id: str
@@ -96,7 +98,7 @@ class BookSeat(Struct, frozen=True, array_like=True, gc=False, tag=6):
     grid: DayGrid
 
 
-class CancelBooking(Struct, frozen=True, array_like=True, gc=False, tag=7):
+class CancelBooking(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=7):
     """Give a booking of one's own back (an administrator: anybody's). Cancelling twice answers the same."""
 
     booking_id: str
@@ -105,7 +107,7 @@ class CancelBooking(Struct, frozen=True, array_like=True, gc=False, tag=7):
 Command = BirthCluster | RegisterUser | OpenSession | RotateSession | CloseSession | BookSeat | CancelBooking
 
 
-class Envelope(Struct, frozen=True, array_like=True, gc=False):
+class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One command with its delivery terms.
 
     `request_id` is made anew for every request and only pairs it with its outcome on the node that took it.
@@ -123,11 +125,15 @@ class Envelope(Struct, frozen=True, array_like=True, gc=False):
     command: Command
 
 
-class Batch(Struct, frozen=True, array_like=True, gc=False):
-    """One log entry: the leader's stamp and the encoded envelopes, in order."""
+class Batch(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """One log entry: the leader's stamp and the encoded envelopes, in order.
+
+    Each envelope is a byte string of its own, so that a bad one spoils neither the framing nor the meaning of its
+    neighbours.
+    """
 
     stamp_ms: int
-    envelopes: list[msgspec.Raw]
+    envelopes: list[bytes]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -140,16 +146,16 @@ def encode_envelope(envelope: Envelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def decode_envelope(data: bytes | memoryview | msgspec.Raw) -> Envelope:
-    """Inverse of `encode_envelope`. Raises `msgspec.DecodeError` (or its `ValidationError`)."""
+def decode_envelope(data: bytes | memoryview) -> Envelope:
+    """Inverse of `encode_envelope`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad text)."""
     return _envelope_decoder.decode(data)
 
 
 def encode_batch(stamp_ms: int, envelopes: list[bytes]) -> bytes:
     """Bytes of one log entry from envelopes that are already encoded."""
-    return _encoder.encode(Batch(stamp_ms, [msgspec.Raw(data) for data in envelopes]))
+    return _encoder.encode(Batch(stamp_ms, envelopes))
 
 
 def decode_batch(payload: bytes) -> Batch:
-    """Inverse of `encode_batch`. Raises `msgspec.DecodeError` (or its `ValidationError`)."""
+    """Inverse of `encode_batch`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad text)."""
     return _batch_decoder.decode(payload)

@@ -54,3 +54,14 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
     def ok(self) -> bool:
         """Whether the command was carried out."""
         return self.code == "ok"
+
+
+class Remembered(Struct, frozen=True, array_like=True, gc=False):
+    """The first outcome under an idempotency key. `lasting` tells a client's key from one made by a node."""
+
+    scope: str
+    key: str
+    fingerprint: bytes
+    lasting: bool
+    expires_at_ms: int
+    outcome: Outcome

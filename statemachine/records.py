@@ -16,6 +16,7 @@ from msgspec import Struct
 
 CELL_SECONDS = 300
 CELL_MS = CELL_SECONDS * 1000
+CELL_MINUTES = CELL_SECONDS // 60
 CELLS_PER_DAY = 86_400 // CELL_SECONDS
 
 Role = Literal["user", "admin"]

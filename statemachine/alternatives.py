@@ -1,0 +1,96 @@
+"""What to offer instead of a seat that is taken, found in the very apply that refused it, so it is free for certain.
+
+Both searches are bounded: the same seat within a few days, where all candidates are weighed at once as one bitmap,
+and a limited number of its neighbours at the same time.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from statemachine.commands import BookSeat, DayGrid
+from statemachine.limits import (
+    ALTERNATIVES_REACH_CELLS,
+    MAX_ALTERNATIVES_OTHER_SEATS,
+    MAX_ALTERNATIVES_SAME_SEAT,
+    MAX_SEATS_EXAMINED,
+)
+from statemachine.occupancy import Occupancy, SeatDays, cells_between
+from statemachine.records import CELL_MS, Alternative
+
+
+def find_alternatives(occupancy: Occupancy, command: BookSeat, now_ms: int) -> tuple[Alternative, ...]:
+    """Free places for the same number of slots: the nearest times on the seat, then other seats at the time."""
+    space_id = command.space_id
+    start = command.start_cell
+    length = command.slots * command.grid.slot_cells
+    days = occupancy.seat(space_id, command.seat_id)
+    assert days is not None
+    found = [
+        Alternative(space_id, command.seat_id, other, other + length)
+        for other in _nearest_starts(days, command.grid, start, command.slots, now_ms)
+    ]
+    wanted = len(found) + MAX_ALTERNATIVES_OTHER_SEATS
+    for seat_id in occupancy.neighbours(space_id, command.seat_id)[:MAX_SEATS_EXAMINED]:
+        other_days = occupancy.seat(space_id, seat_id)
+        if other_days is not None and not occupancy.clashes(other_days, start, start + length):
+            found.append(Alternative(space_id, seat_id, start, start + length))
+            if len(found) == wanted:
+                break
+    return tuple(found)
+
+
+def _nearest_starts(days: SeatDays, grid: DayGrid, start: int, slots: int, now_ms: int) -> list[int]:
+    """Cells at which `slots` slots of the grid are free, the nearest to `start` first, the later of two equals first."""
+    first = max(start - ALTERNATIVES_REACH_CELLS, grid.windows[0][0], now_ms // CELL_MS + 1)
+    last_window = grid.windows[-1]
+    last = min(start + ALTERNATIVES_REACH_CELLS, last_window[0] + last_window[1] * grid.slot_cells)
+    free = cells_between(days, first, last) ^ ((1 << (last - first)) - 1)
+    good = _starts_of_runs(free, slots * grid.slot_cells) & _slot_starts(grid, slots, first)
+    nearest: list[int] = []
+    while good and len(nearest) < MAX_ALTERNATIVES_SAME_SEAT:
+        here = start - first
+        later = good >> here
+        earlier = good & ((1 << here) - 1)
+        after = (
+            (later & -later).bit_length() - 1 if later else last
+        )  # cells from `start` on to the next candidate
+        before = here - earlier.bit_length() + 1 if earlier else last  # and back to the one before
+        chosen = here + after if after <= before else here - before
+        nearest.append(first + chosen)
+        good ^= 1 << chosen
+    return nearest
+
+
+def _starts_of_runs(free: int, length: int) -> int:
+    """The bits at which `length` set bits in a row begin."""
+    have = 1
+    while have < length:
+        step = min(have, length - have)
+        free &= free >> step
+        have += step
+    return free
+
+
+def _slot_starts(grid: DayGrid, slots: int, first: int) -> int:
+    """The bits, counted from cell `first`, at which `slots` slots in a row begin in one open stretch of the grid."""
+    step = grid.slot_cells
+    starts = 0
+    at = 0
+    while at < len(grid.windows):
+        begin, count = grid.windows[at]
+        at += 1
+        while at < len(grid.windows) and grid.windows[at][0] == begin + count * step:  # windows that join
+            count += grid.windows[at][1]
+            at += 1
+        if count < slots:
+            continue
+        comb = _comb(count - slots + 1, step)
+        starts |= comb << (begin - first) if begin >= first else comb >> (first - begin)
+    return starts
+
+
+@lru_cache(maxsize=1024)
+def _comb(teeth: int, step: int) -> int:
+    """`teeth` set bits, `step` apart, the first at bit 0. A cache of a pure function: it cannot tell members apart."""
+    return int(((1 << (teeth * step)) - 1) // ((1 << step) - 1))

@@ -1,0 +1,97 @@
+"""What has happened, in the past tense: the source of live streams, of the outbox and of the audit.
+
+Every change of the state that a command makes is exactly one event, and the place of the event in its entry is the
+`position` of the change, so `index.position` names both. What time alone does (a session or a key that expires) is
+no event: its moment was known when it was given.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from statemachine.records import Booking, Role, Session, Space
+
+SessionEnd = Literal["logged-out", "refresh-reused", "displaced"]
+
+
+class UserRegistered(Struct, frozen=True, array_like=True, gc=False, tag="user-registered"):
+    """A person can log in from now on. The password's hash stays in the record; events travel further than it may."""
+
+    user_id: str
+    login: str
+    role: Role
+    at_ms: int
+
+
+class PasswordRehashed(Struct, frozen=True, array_like=True, gc=False, tag="password-rehashed"):
+    """The same password, hashed with newer parameters at log-in."""
+
+    user_id: str
+    at_ms: int
+
+
+class SessionOpened(Struct, frozen=True, array_like=True, gc=False, tag="session-opened"):
+    """A log-in."""
+
+    session: Session
+    at_ms: int
+
+
+class SessionRotated(Struct, frozen=True, array_like=True, gc=False, tag="session-rotated"):
+    """A refresh token was exchanged; the older generations are no longer good."""
+
+    session: Session
+    at_ms: int
+
+
+class SessionEnded(Struct, frozen=True, array_like=True, gc=False, tag="session-ended"):
+    """A session ended before its time."""
+
+    session_id: str
+    user_id: str
+    reason: SessionEnd
+    at_ms: int
+
+
+class SeatBooked(Struct, frozen=True, array_like=True, gc=False, tag="seat-booked"):
+    """A seat was taken."""
+
+    booking: Booking
+    at_ms: int
+
+
+class BookingCancelled(Struct, frozen=True, array_like=True, gc=False, tag="booking-cancelled"):
+    """A seat was given back. `by_user_id` differs from the booking's user when an administrator did it."""
+
+    booking: Booking
+    by_user_id: str
+    at_ms: int
+
+
+class SpaceCreated(Struct, frozen=True, array_like=True, gc=False, tag="space-created"):
+    """A coworking can be booked."""
+
+    space: Space
+    at_ms: int
+
+
+class ClusterBorn(Struct, frozen=True, array_like=True, gc=False, tag="cluster-born"):
+    """The first administrator and the first spaces exist; everything else is allowed from now on."""
+
+    admin_id: str
+    at_ms: int
+
+
+Event = (
+    UserRegistered
+    | PasswordRehashed
+    | SessionOpened
+    | SessionRotated
+    | SessionEnded
+    | SeatBooked
+    | BookingCancelled
+    | SpaceCreated
+    | ClusterBorn
+)

@@ -1,0 +1,34 @@
+"""The limits of the replicated state. Each has an answer, named beside it; none is ever silently exceeded.
+
+They are part of the state machine's meaning: members with different limits would diverge, so a change of one is a change
+of the log's format.
+"""
+
+from __future__ import annotations
+
+MAX_KEYS_PER_SCOPE = 10_000  # clients' keys remembered for one scope: too-many-keys
+MAX_CLIENT_KEYS = 2_000_000  # clients' keys remembered in all: too-many-keys
+MAX_USERS = 1_000_000  # too-many-users
+MAX_SESSIONS_PER_USER = 50  # the oldest is ended to make room
+MAX_BOOKING_SLOTS = 288  # off-grid
+MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
+
+# What follows bounds what a node may put into a command. Nodes check what people send before it gets here, so
+# going past one of these is a node's mistake: malformed.
+MAX_SPACES = 1_000
+MAX_SEATS_PER_SPACE = 1_000
+MAX_GRID_WINDOWS = 64
+MAX_WINDOW_SLOTS = 2 * 288
+MAX_CELL = 2_500_000_000  # about the year 25,000
+MAX_SESSION_LIFETIME_MS = 400 * 24 * 3600 * 1000
+MAX_ID_CHARS = 64
+MAX_KEY_CHARS = 256
+MAX_SCOPE_CHARS = 256
+MAX_FINGERPRINT_BYTES = 32
+MAX_TEXT_CHARS = 512  # logins, names, labels, password hashes
+
+# Alternatives offered with a refusal.
+MAX_ALTERNATIVES_SAME_SEAT = 3
+MAX_ALTERNATIVES_OTHER_SEATS = 3
+ALTERNATIVES_REACH_CELLS = 3 * 288  # how far in time from the request a free slot is looked for
+MAX_SEATS_EXAMINED = 200  # how many neighbours of the seat are looked at

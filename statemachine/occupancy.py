@@ -1,0 +1,89 @@
+"""Which cells of which seat are taken: the one judge of overlap.
+
+For each seat and UTC day there is one integer of 288 bits; bit `i` is the cell `day * 288 + i`. It knows nothing of
+grids, zones or opening hours, so it stays right when those change. It is derived from the live bookings: never
+written to a snapshot, rebuilt on restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from statemachine.records import CELLS_PER_DAY, Space
+
+SeatDays = dict[int, int]  # UTC day -> bitmap of its taken cells
+
+
+class Occupancy:
+    """Bitmaps of all seats of all spaces."""
+
+    __slots__ = ("_order", "_spaces")
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, dict[str, SeatDays]] = {}
+        self._order: dict[str, tuple[list[str], dict[str, int]]] = {}
+
+    def add_space(self, space: Space) -> None:
+        """Make room for the seats of a new space."""
+        assert space.id not in self._spaces
+        self._spaces[space.id] = {seat.id: {} for seat in space.seats}
+        ids = [seat.id for seat in space.seats]
+        self._order[space.id] = (ids, {seat_id: place for place, seat_id in enumerate(ids)})
+
+    def seat(self, space_id: str, seat_id: str) -> SeatDays | None:
+        """The bitmaps of one seat, or None when there is no such seat."""
+        seats = self._spaces.get(space_id)
+        return None if seats is None else seats.get(seat_id)
+
+    def clashes(self, days: SeatDays, start_cell: int, end_cell: int) -> bool:
+        """Whether any cell of `[start_cell, end_cell)` is taken."""
+        day, low = divmod(start_cell, CELLS_PER_DAY)
+        high = low + end_cell - start_cell
+        if high <= CELLS_PER_DAY:  # nearly always: one day
+            return days.get(day, 0) & (((1 << (high - low)) - 1) << low) != 0
+        return any(days.get(day, 0) & mask for day, mask in day_masks(start_cell, end_cell))
+
+    def take(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
+        """Mark the cells taken. The caller has made sure that they are free."""
+        day, low = divmod(start_cell, CELLS_PER_DAY)
+        high = low + end_cell - start_cell
+        if high <= CELLS_PER_DAY:
+            days[day] = days.get(day, 0) | (((1 << (high - low)) - 1) << low)
+            return
+        for day, mask in day_masks(start_cell, end_cell):
+            days[day] = days.get(day, 0) | mask
+
+    def release(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
+        """Mark the cells free. A day without a taken cell keeps no bitmap."""
+        for day, mask in day_masks(start_cell, end_cell):
+            left = days.get(day, 0) & ~mask
+            if left:
+                days[day] = left
+            else:
+                days.pop(day, None)
+
+    def neighbours(self, space_id: str, seat_id: str) -> Sequence[str]:
+        """The other seats of the space, the ones that follow in its list first, then from the beginning."""
+        ids, places = self._order[space_id]
+        place = places[seat_id]
+        return ids[place + 1 :] + ids[:place]
+
+
+def day_masks(start_cell: int, end_cell: int) -> list[tuple[int, int]]:
+    """`[start_cell, end_cell)` cut into UTC days: the day and the bits of the range in it."""
+    masks = []
+    for day in range(start_cell // CELLS_PER_DAY, (end_cell - 1) // CELLS_PER_DAY + 1):
+        low = max(start_cell - day * CELLS_PER_DAY, 0)
+        high = min(end_cell - day * CELLS_PER_DAY, CELLS_PER_DAY)
+        masks.append((day, ((1 << (high - low)) - 1) << low))
+    return masks
+
+
+def cells_between(days: SeatDays, start_cell: int, end_cell: int) -> int:
+    """The taken cells of `[start_cell, end_cell)` as one bitmap whose bit 0 is `start_cell`."""
+    first_day = start_cell // CELLS_PER_DAY
+    bits = 0
+    for day in range(first_day, (end_cell - 1) // CELLS_PER_DAY + 1):
+        bits |= days.get(day, 0) << ((day - first_day) * CELLS_PER_DAY)
+    bits >>= start_cell - first_day * CELLS_PER_DAY
+    return bits & ((1 << (end_cell - start_cell)) - 1)

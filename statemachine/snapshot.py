@@ -1,0 +1,316 @@
+"""A frozen view of the state, its encoding, and the strict way back.
+
+**Freezing** copies the dictionaries of the primary tables; the records in them never change. Encoding then goes on in small
+pieces while the living state moves ahead.
+
+**Format.** A snapshot is a run of frames, each `length (4 bytes, big-endian) | chain (16) | body`. A body is one
+msgpack array: first a header (format, version, index, digest, clock, number of rows of each table), then the rows of
+the tables in a fixed order, then a trailer with a checksum over all of them. `chain` is a hash of the body and the
+chain before it, and it is compared before the body is decoded: a flipped bit, a lost, doubled, moved or foreign frame
+is found before anything is made of it. Frames carry their own length, so a reader may cut the stream where it likes.
+
+**Restoring** fills an empty state through the same methods that the rules use, checks what the rules promise (no key
+twice, no overlap, no row without its owner), and at the end makes the state prove itself equal by recomputing the
+checksum from its own tables. Whatever is wrong raises SnapshotError; the half-filled state is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from statemachine.outcomes import Remembered
+from statemachine.records import Booking, Session, Space, User
+from statemachine.tables import DIGEST_BYTES, Tables, key_name
+
+FORMAT = "deskraft.state"
+VERSION = 1
+CHUNK_BYTES = 64 * 1024  # a chunk is cut when it has grown to this; one large record may carry it further
+MAX_BODY_BYTES = 8 * 1024 * 1024  # no record comes near; a longer body is damage
+_LENGTH_BYTES = 4
+_CHAIN_PERSON = b"deskraft.chain.1"
+_SUM_PERSON = b"deskraft.sum.1"
+
+
+class SnapshotError(Exception):
+    """The bytes are not a whole snapshot that this code can read."""
+
+
+class Header(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0):
+    """What the snapshot is of, and how many rows of each table follow."""
+
+    format: str
+    version: int
+    index: int
+    digest: bytes
+    born: bool
+    now_ms: int
+    counts: tuple[int, int, int, int, int]
+
+
+class SpaceRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
+    """Spaces from the row `first` on."""
+
+    first: int
+    rows: list[Space]
+
+
+class UserRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2):
+    """Users from the row `first` on."""
+
+    first: int
+    rows: list[User]
+
+
+class SessionRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3):
+    """Sessions from the row `first` on."""
+
+    first: int
+    rows: list[Session]
+
+
+class BookingRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4):
+    """Bookings from the row `first` on."""
+
+    first: int
+    rows: list[Booking]
+
+
+class OutcomeRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5):
+    """Remembered outcomes from the row `first` on, in order of their expiry within each class of keys."""
+
+    first: int
+    rows: list[Remembered]
+
+
+class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
+    """The end: how many frames there are with this one, and `checksum_of` the state."""
+
+    frames: int
+    checksum: bytes
+
+
+_Rows = SpaceRows | UserRows | SessionRows | BookingRows | OutcomeRows
+_ROW_TYPES: tuple[type[_Rows], ...] = (SpaceRows, UserRows, SessionRows, BookingRows, OutcomeRows)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(
+    Header | SpaceRows | UserRows | SessionRows | BookingRows | OutcomeRows | Trailer
+)
+
+
+class FrozenState:
+    """The primary tables at one index. Taking it is O(rows) in pointers and nothing else."""
+
+    __slots__ = ("_born", "_now_ms", "_tables", "digest", "index")
+
+    def __init__(self, tables: Tables) -> None:
+        self.index = tables.index
+        self.digest = tables.digest
+        self._born = tables.born
+        self._now_ms = tables.now_ms
+        self._tables = [table.copy() for table in _tables_of(tables)]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The snapshot in pieces of about CHUNK_BYTES; each step does the work of one piece. May be walked again."""
+        counts = tuple(len(table) for table in self._tables)
+        header = Header(FORMAT, VERSION, self.index, self.digest, self._born, self._now_ms, counts)  # type: ignore[arg-type]
+        checksum = _Checksum(header)
+        chain = b""
+        frames = 1
+        body = _encoder.encode(header)
+        for row_type, table in zip(_ROW_TYPES, self._tables, strict=True):
+            for first, count, rows in _row_pieces(table):
+                chain, frame = _frame(chain, body)
+                yield frame
+                checksum.add(rows)
+                frames += 1
+                # An empty array is the last byte of an empty frame of rows: a counted one takes its place.
+                body = _encoder.encode(row_type(first, []))[:-1] + b"\xdd" + count.to_bytes(4, "big") + rows
+        chain, frame = _frame(chain, body)
+        yield frame
+        yield _frame(chain, _encoder.encode(Trailer(frames + 1, checksum.digest())))[1]
+
+
+def checksum_of(tables: Tables) -> bytes:
+    """A hash over the header and all rows of the primary tables, in order."""
+    every = _tables_of(tables)
+    counts = tuple(len(table) for table in every)
+    header = Header(FORMAT, VERSION, tables.index, tables.digest, tables.born, tables.now_ms, counts)  # type: ignore[arg-type]
+    checksum = _Checksum(header)
+    for table in every:
+        for _, _, rows in _row_pieces(table):
+            checksum.add(rows)
+    return checksum.digest()
+
+
+def fill(tables: Tables, chunks: Iterable[bytes]) -> None:
+    """Fill empty tables from a snapshot. Raises SnapshotError; the tables are then good for nothing."""
+    assert tables.index == 0, "only empty tables can be filled"
+    try:
+        _fill(tables, chunks)
+    except ValueError as error:  # msgspec's errors and bad text
+        raise SnapshotError(f"snapshot: {error}") from error
+
+
+def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
+    header: Header | None = None
+    trailer: Trailer | None = None
+    stage = 0  # the tag of the last frame: it never falls, and rows of a table come in their order
+    frames = 0
+    loaded = [0] * len(_ROW_TYPES)
+    for body in _bodies(chunks):
+        frames += 1
+        piece = _decoder.decode(body)
+        _require(trailer is None, "something follows the trailer")
+        if header is None:
+            _require(isinstance(piece, Header), "does not begin with a header")
+            assert isinstance(piece, Header)
+            _require(piece.format == FORMAT, "of another format")
+            _require(piece.version == VERSION, f"of version {piece.version}; this code reads {VERSION}")
+            _require(len(piece.digest) == DIGEST_BYTES, "with a digest of the wrong length")
+            header = piece
+        elif isinstance(piece, Trailer):
+            trailer = piece
+        else:
+            _require(not isinstance(piece, Header), "a second header")
+            assert not isinstance(piece, Header)
+            tag = _ROW_TYPES.index(type(piece)) + 1
+            _require(tag >= stage, "tables out of order")
+            _require(piece.first == loaded[tag - 1] and len(piece.rows) > 0, "rows out of order")
+            stage = tag
+            loaded[tag - 1] += len(piece.rows)
+            _LOADERS[type(piece)](tables, piece.rows)
+    if header is None or trailer is None:
+        raise SnapshotError("snapshot: cut short")
+    _require(trailer.frames == frames, "frames are missing")
+    _require(tuple(loaded) == header.counts, "rows are missing")
+    tables.index = header.index
+    tables.digest = header.digest
+    tables.born = header.born
+    tables.now_ms = header.now_ms
+    _require(checksum_of(tables) == trailer.checksum, "the restored state is not the one that was written")
+
+
+def _load_spaces(tables: Tables, rows: list[Space]) -> None:
+    for space in rows:
+        _require(space.id not in tables.spaces, "a space twice")
+        tables.put_space(space)
+
+
+def _load_users(tables: Tables, rows: list[User]) -> None:
+    for user in rows:
+        _require(user.id not in tables.users and user.login_key not in tables.users_by_login, "a user twice")
+        tables.put_user(user)
+
+
+def _load_sessions(tables: Tables, rows: list[Session]) -> None:
+    for session in rows:
+        _require(session.id not in tables.sessions, "a session twice")
+        _require(session.user_id in tables.users, "a session of nobody")
+        tables.add_session(session)
+
+
+def _load_bookings(tables: Tables, rows: list[Booking]) -> None:
+    for booking in rows:
+        start, end = booking.start_cell, booking.end_cell
+        days = tables.occupancy.seat(booking.space_id, booking.seat_id)
+        if days is None:
+            raise SnapshotError("snapshot: a booking of no seat")
+        _require(booking.id not in tables.bookings, "a booking twice")
+        _require(booking.user_id in tables.users, "a booking of nobody")
+        _require(0 <= start < end, "a booking of no time")
+        if booking.status == "confirmed":
+            _require(not tables.occupancy.clashes(days, start, end), "two bookings of one seat and time")
+        tables.add_booking(booking, days)
+
+
+def _load_outcomes(tables: Tables, rows: list[Remembered]) -> None:
+    for remembered in rows:
+        name = key_name(remembered.scope, remembered.key)
+        _require(name not in tables.outcomes, "an idempotency key twice")
+        tables.remember(name, remembered)
+
+
+_LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
+    SpaceRows: _load_spaces,
+    UserRows: _load_users,
+    SessionRows: _load_sessions,
+    BookingRows: _load_bookings,
+    OutcomeRows: _load_outcomes,
+}
+
+
+class _Checksum:
+    """A hash over the header's facts and the rows; how the rows are cut into pieces does not matter to it."""
+
+    def __init__(self, header: Header) -> None:
+        head = _encoder.encode(header)
+        self._hash = blake2b(head, digest_size=DIGEST_BYTES, person=_SUM_PERSON)
+
+    def add(self, rows: bytes) -> None:
+        self._hash.update(rows)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+def _tables_of(tables: Tables) -> tuple[dict[str, Any], ...]:
+    return (tables.spaces, tables.users, tables.sessions, tables.bookings, tables.outcomes)
+
+
+def _row_pieces(table: dict[str, Any]) -> Iterator[tuple[int, int, bytes]]:
+    """Encoded rows in pieces of about CHUNK_BYTES: (number of the first row, count, bytes)."""
+    first = 0
+    rows = iter(table.values())
+    piece = bytearray()
+    count = 0
+    while batch := list(islice(rows, 16)):  # the length is looked at after every few rows, not after each
+        for row in batch:
+            _encoder.encode_into(row, piece, -1)
+        count += len(batch)
+        if len(piece) >= CHUNK_BYTES:
+            yield first, count, bytes(piece)
+            first += count
+            count = 0
+            piece.clear()
+    if count:
+        yield first, count, bytes(piece)
+
+
+def _frame(chain: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """The next link of the chain, and the frame that carries the body."""
+    assert len(body) <= MAX_BODY_BYTES
+    link = blake2b(chain + body, digest_size=DIGEST_BYTES, person=_CHAIN_PERSON).digest()
+    return link, len(body).to_bytes(_LENGTH_BYTES, "big") + link + body
+
+
+def _bodies(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The bodies of a stream of frames, wherever it was cut, each compared with its chain."""
+    waiting = bytearray()
+    chain = b""
+    head = _LENGTH_BYTES + DIGEST_BYTES
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) >= head:
+            length = int.from_bytes(waiting[:_LENGTH_BYTES], "big")
+            _require(length <= MAX_BODY_BYTES, "a frame too long")
+            if len(waiting) < head + length:
+                break
+            link = bytes(waiting[_LENGTH_BYTES:head])
+            body = bytes(waiting[head : head + length])
+            del waiting[: head + length]
+            chain, _ = _frame(chain, body)
+            _require(chain == link, "damaged, or not in order")
+            yield body
+    _require(not waiting, "cut short")
+
+
+def _require(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise SnapshotError(f"snapshot: {complaint}")

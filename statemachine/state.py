@@ -1,0 +1,207 @@
+"""The replicated state: `apply` takes the entries of the log, in order, and nothing else changes anything.
+
+**Pure.** What `apply` does depends on the state and the payload alone. Time is the batch's stamp, kept from running
+backwards; chance, hashing and time zones happened before the command was made.
+
+**Refusals are values.** `apply` never raises for anything that a client or a damaged envelope can cause. Bytes that are no
+envelope answer `malformed`; rules look first and change afterwards.
+
+**Exactly once.** An outcome is remembered under (scope, key) and given again when the key comes back; the order of the
+checks in `_decide` is what makes a retry safe: the memory comes before the deadline, the session and the rules, all of
+which may have changed since the first time.
+
+**Digest.** Each entry chains a hash over the one before, the index, the payload and the encoded outcomes. Members whose
+code, state or log differ cannot agree on it for longer than one command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from statemachine import bookings, snapshot, users
+from statemachine.commands import (
+    BirthCluster,
+    BookSeat,
+    CancelBooking,
+    CloseSession,
+    Envelope,
+    OpenSession,
+    RegisterUser,
+    RotateSession,
+    decode_batch,
+    decode_envelope,
+)
+from statemachine.events import Event
+from statemachine.limits import (
+    MAX_CLIENT_KEYS,
+    MAX_FINGERPRINT_BYTES,
+    MAX_KEY_CHARS,
+    MAX_KEYS_PER_SCOPE,
+    MAX_SCOPE_CHARS,
+)
+from statemachine.occupancy import SeatDays
+from statemachine.outcomes import Code, Outcome, Remembered
+from statemachine.records import Session, User
+from statemachine.snapshot import FrozenState, SnapshotError
+from statemachine.tables import DIGEST_BYTES, Entry, Tables, day_name, keep_class, key_name
+
+__all__ = ["Applied", "FrozenState", "SnapshotError", "State", "restore"]
+
+_DIGEST_PERSON = b"deskraft.entry.1"
+
+_NOT_REMEMBERED: frozenset[Code] = frozenset(
+    # What time, a log-in or a newer grid may turn into something else; a retry has to be able to find that out.
+    ("unauthenticated", "deadline-passed", "malformed", "too-many-keys", "not-born", "rules-changed")
+)
+
+_Rule = Callable[[Tables, Entry, Envelope, Any], Outcome]
+
+_RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whether it needs a living session
+    BirthCluster: (users.birth_cluster, False),
+    RegisterUser: (users.register_user, False),
+    OpenSession: (users.open_session, False),
+    RotateSession: (users.rotate_session, False),
+    CloseSession: (users.close_session, True),
+    BookSeat: (bookings.book_seat, True),
+    CancelBooking: (bookings.cancel_booking, True),
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Applied(Struct):
+    """What one entry did.
+
+    `results` holds (request_id, scope, key, outcome) for every envelope in order; bytes that are no envelope have
+    request_id 0. `events` holds (position, event) for every change in order.
+    """
+
+    results: list[tuple[int, str, str, Outcome]]
+    events: list[tuple[int, Event]]
+
+
+class State(Tables):
+    """Users, sessions, spaces, bookings and remembered outcomes, as of the last entry applied."""
+
+    def apply(self, index: int, payload: bytes) -> Applied:
+        """Carry out one log entry. Indexes rise; entries that carry no commands never reach the state."""
+        assert index > self.index, f"entry {index} after entry {self.index}"
+        self.index = index
+        results: list[tuple[int, str, str, Outcome]] = []
+        try:
+            batch = decode_batch(payload)
+        except ValueError:  # the bytes are the same on every member, so every member comes here
+            entry = Entry(index, self.now_ms)
+            results.append((0, "", "", entry.refuse("malformed")))
+        else:
+            if batch.stamp_ms > self.now_ms:
+                self.now_ms = batch.stamp_ms
+                self.expire()
+            entry = Entry(index, self.now_ms)
+            for data in batch.envelopes:
+                try:
+                    envelope = decode_envelope(data)
+                except ValueError:
+                    results.append((0, "", "", entry.refuse("malformed")))
+                    continue
+                outcome = self._decide(envelope, entry)
+                results.append((envelope.request_id, envelope.scope, envelope.key, outcome))
+        self.digest = self._next_digest(payload, [result[3] for result in results])
+        return Applied(results, entry.events)
+
+    def _decide(self, envelope: Envelope, entry: Entry) -> Outcome:
+        key = envelope.key
+        scope = envelope.scope
+        fingerprint = envelope.fingerprint
+        if (
+            not 0 < len(key) <= MAX_KEY_CHARS
+            or len(scope) > MAX_SCOPE_CHARS
+            or len(fingerprint) > MAX_FINGERPRINT_BYTES
+        ):
+            return entry.refuse("malformed")
+        name = key_name(scope, key)
+        known = self.outcomes.get(name)
+        if known is not None:
+            if known.fingerprint == fingerprint or not fingerprint or not known.fingerprint:
+                return known.outcome
+            return entry.refuse("key-reused")
+        now_ms = self.now_ms
+        if now_ms > envelope.deadline_ms:
+            return entry.refuse("deadline-passed")
+        command = envelope.command
+        rule, needs_session = _RULES[type(command)]
+        lasting, keep_ms = keep_class(envelope.keep_ms)
+        if not self.born and rule is not users.birth_cluster:
+            return entry.refuse("not-born")
+        if needs_session and envelope.session_id not in self.sessions:
+            return entry.refuse("unauthenticated")
+        if lasting and not self._has_room_for_key(scope):
+            return entry.refuse("too-many-keys")
+        outcome = rule(self, entry, envelope, command)
+        if outcome.code not in _NOT_REMEMBERED:
+            self.remember(name, Remembered(scope, key, fingerprint, lasting, now_ms + keep_ms, outcome))
+        return outcome
+
+    def _has_room_for_key(self, scope: str) -> bool:
+        return (
+            self.keys_by_scope.get(scope, 0) < MAX_KEYS_PER_SCOPE and len(self.client_keys) < MAX_CLIENT_KEYS
+        )
+
+    def _next_digest(self, payload: bytes, outcomes: list[Outcome]) -> bytes:
+        head = self.digest + self.index.to_bytes(8, "big") + len(payload).to_bytes(8, "big")
+        chain = blake2b(head, digest_size=DIGEST_BYTES, person=_DIGEST_PERSON)
+        chain.update(payload)
+        chain.update(_encode(outcomes))
+        return chain.digest()
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    def user_by_login_key(self, login_key: str) -> User | None:
+        """The user whose canonical login this is."""
+        user_id = self.users_by_login.get(login_key)
+        return None if user_id is None else self.users[user_id]
+
+    def session(self, session_id: str, now_ms: int) -> Session | None:
+        """A session that is alive at `now_ms`."""
+        session = self.sessions.get(session_id)
+        return session if session is not None and session.expires_at_ms > now_ms else None
+
+    def outcome_of(self, scope: str, key: str) -> Outcome | None:
+        """The remembered outcome under an idempotency key."""
+        known = self.outcomes.get(key_name(scope, key))
+        return None if known is None else known.outcome
+
+    def seat_cells(self, space_id: str, seat_id: str, day: int) -> int:
+        """The taken cells of one UTC day of a seat: bit `i` is the cell `day * 288 + i`."""
+        days: SeatDays | None = self.occupancy.seat(space_id, seat_id)
+        return 0 if days is None else days.get(day, 0)
+
+    def user_bookings(self, user_id: str) -> Sequence[str]:
+        """The ids of all bookings of a user, oldest first."""
+        return self.bookings_by_user.get(user_id, ())
+
+    def user_bookings_on_day(self, user_id: str, day: int) -> Sequence[str]:
+        """The ids of a user's live bookings that touch a UTC day, oldest first."""
+        return self.live_by_day.get(day_name(user_id, day), ())
+
+    # --- copies ---------------------------------------------------------------------------------------------
+
+    def freeze(self) -> FrozenState:
+        """The state as it is now, for a snapshot: copies pointers, encodes nothing; later applies do not change it."""
+        return FrozenState(self)
+
+    def checksum(self) -> bytes:
+        """A hash over all primary tables in their order. Equal states, however they came to be, have equal ones."""
+        return snapshot.checksum_of(self)
+
+
+def restore(chunks: Iterable[bytes]) -> State:
+    """The state that was frozen. Raises SnapshotError on anything wrong; never returns less than was written."""
+    state = State()
+    snapshot.fill(state, chunks)
+    return state

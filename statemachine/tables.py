@@ -1,0 +1,198 @@
+"""The tables of the state and everything derived from them. No rules here: only how a record enters and leaves.
+
+**Primary** tables are the state: they go into snapshots and checksums. Their dictionaries keep the order in which
+the log filled them, and a snapshot keeps that order too, so walking one is deterministic. **Derived** indexes follow
+from the primary tables alone; every change to both goes through a method of this class, and `restore` calls the
+same methods, so a restored state cannot have indexes that a living one would not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+
+from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
+from statemachine.events import Event
+from statemachine.occupancy import Occupancy, SeatDays
+from statemachine.outcomes import Code, Outcome, Remembered
+from statemachine.records import CELLS_PER_DAY, Alternative, Booking, Session, Space, User
+
+DIGEST_BYTES = 16
+STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
+
+
+class Entry:
+    """The log entry being applied: where changes get their names, and where events gather."""
+
+    __slots__ = ("events", "index", "now_ms")
+
+    def __init__(self, index: int, now_ms: int) -> None:
+        self.index = index
+        self.now_ms = now_ms
+        self.events: list[tuple[int, Event]] = []
+
+    @property
+    def revision(self) -> str:
+        """The name of the next change."""
+        return f"{self.index}.{len(self.events)}"
+
+    def record(self, event: Event) -> int:
+        """Note a change that was made; its position."""
+        position = len(self.events)
+        self.events.append((position, event))
+        return position
+
+    def refuse(self, code: Code, alternatives: tuple[Alternative, ...] = ()) -> Outcome:
+        """A refusal, decided at this place in the log."""
+        return Outcome(code, self.index, len(self.events), None, alternatives)
+
+
+class Tables:
+    """Primary tables with their derived indexes."""
+
+    def __init__(self) -> None:
+        self.born = False
+        self.now_ms = 0
+        self.index = 0
+        self.digest = bytes(DIGEST_BYTES)
+        self.spaces: dict[str, Space] = {}
+        self.users: dict[str, User] = {}
+        self.sessions: dict[str, Session] = {}
+        self.bookings: dict[str, Booking] = {}
+        self.outcomes: dict[str, Remembered] = {}  # by `key_name`
+        # Derived from here on.
+        self.occupancy = Occupancy()
+        self.users_by_login: dict[str, str] = {}
+        self.sessions_by_user: dict[str, list[str]] = {}  # oldest first
+        self.bookings_by_user: dict[str, list[str]] = {}  # oldest first
+        self.live_by_day: dict[
+            str, tuple[str, ...]
+        ] = {}  # by `day_name`; tuples of text cost the collector nothing
+        self.keys_by_scope: dict[str, int] = {}  # clients' keys only
+        self.client_keys: deque[str] = deque()  # names in order of expiry: one class has one keeping time
+        self.node_keys: deque[str] = deque()
+        self.session_ends: list[tuple[int, str]] = []  # heap; an entry is never later than the session's end
+
+    # --- records in and out ---------------------------------------------------------------------------------
+
+    def put_space(self, space: Space) -> None:
+        """Add a space."""
+        self.spaces[space.id] = space
+        self.occupancy.add_space(space)
+
+    def put_user(self, user: User) -> None:
+        """Add a user, or replace the record under the same id and login."""
+        self.users[user.id] = user
+        self.users_by_login[user.login_key] = user.id
+
+    def add_session(self, session: Session) -> None:
+        """Add a session."""
+        self.sessions[session.id] = session
+        self.sessions_by_user.setdefault(session.user_id, []).append(session.id)
+        heappush(self.session_ends, (session.expires_at_ms, session.id))
+
+    def replace_session(self, session: Session) -> None:
+        """Replace a session's record."""
+        before = self.sessions[session.id]
+        self.sessions[session.id] = session
+        if session.expires_at_ms < before.expires_at_ms:  # a later end is found when the earlier one comes up
+            heappush(self.session_ends, (session.expires_at_ms, session.id))
+
+    def drop_session(self, session: Session) -> None:
+        """Forget a session; its place in the heap is passed over when it comes up, or swept out with many others."""
+        del self.sessions[session.id]
+        if len(self.session_ends) > 2 * len(self.sessions) + STALE_ENDS_KEPT:
+            self.session_ends = [(live.expires_at_ms, live.id) for live in self.sessions.values()]
+            heapify(self.session_ends)
+        of_user = self.sessions_by_user[session.user_id]
+        of_user.remove(session.id)
+        if not of_user:
+            del self.sessions_by_user[session.user_id]
+
+    def add_booking(self, booking: Booking, days: SeatDays) -> None:
+        """Add a booking; a live one takes its cells of `days`, which are its seat's."""
+        booking_id = booking.id
+        user_id = booking.user_id
+        self.bookings[booking_id] = booking
+        of_user = self.bookings_by_user.get(user_id)
+        if of_user is None:
+            self.bookings_by_user[user_id] = [booking_id]
+        else:
+            of_user.append(booking_id)
+        if booking.status == "confirmed":
+            self.occupancy.take(days, booking.start_cell, booking.end_cell)
+            for name in _day_names(booking):
+                self.live_by_day[name] = (*self.live_by_day.get(name, ()), booking_id)
+
+    def end_booking(self, booking: Booking, days: SeatDays) -> None:
+        """Replace a live booking by its cancelled record and free its cells."""
+        assert booking.status == "cancelled"
+        self.bookings[booking.id] = booking
+        self.occupancy.release(days, booking.start_cell, booking.end_cell)
+        for name in _day_names(booking):
+            left = tuple(other for other in self.live_by_day[name] if other != booking.id)
+            if left:
+                self.live_by_day[name] = left
+            else:
+                del self.live_by_day[name]
+
+    def remember(self, name: str, remembered: Remembered) -> None:
+        """Keep the first outcome under a key that is not known yet."""
+        self.outcomes[name] = remembered
+        if remembered.lasting:
+            self.keys_by_scope[remembered.scope] = self.keys_by_scope.get(remembered.scope, 0) + 1
+            self.client_keys.append(name)
+        else:
+            self.node_keys.append(name)
+
+    # --- what time does -------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Forget the keys and the sessions whose time is over by log time. Work grows with what is forgotten."""
+        now_ms = self.now_ms
+        outcomes = self.outcomes
+        node_keys = self.node_keys
+        while node_keys and outcomes[node_keys[0]].expires_at_ms <= now_ms:
+            del outcomes[node_keys.popleft()]
+        client_keys = self.client_keys
+        while client_keys and outcomes[client_keys[0]].expires_at_ms <= now_ms:
+            scope = outcomes.pop(client_keys.popleft()).scope
+            left = self.keys_by_scope[scope] - 1
+            if left:
+                self.keys_by_scope[scope] = left
+            else:
+                del self.keys_by_scope[scope]
+        while self.session_ends and self.session_ends[0][0] <= now_ms:
+            _, session_id = heappop(self.session_ends)
+            session = self.sessions.get(session_id)
+            if session is None:
+                continue  # ended before its time
+            if session.expires_at_ms <= now_ms:
+                self.drop_session(session)
+            else:
+                heappush(self.session_ends, (session.expires_at_ms, session_id))  # rotated meanwhile
+
+
+def key_name(scope: str, key: str) -> str:
+    """One text for a scope and a key; the length in front keeps two pairs from having the same one."""
+    return f"{len(scope)}:{scope}{key}"
+
+
+def keep_class(keep_ms: int) -> tuple[bool, int]:
+    """Whether a key is a client's, and how long it is kept: the class that keeps at least as long as asked."""
+    if keep_ms <= KEEP_NODE_KEY_MS:
+        return False, KEEP_NODE_KEY_MS
+    return True, KEEP_CLIENT_KEY_MS
+
+
+def day_name(user_id: str, day: int) -> str:
+    """The name of a user's UTC day."""
+    return f"{day}:{user_id}"
+
+
+def _day_names(booking: Booking) -> list[str]:
+    first = booking.start_cell // CELLS_PER_DAY
+    last = (booking.end_cell - 1) // CELLS_PER_DAY
+    if first == last:  # nearly always
+        return [f"{first}:{booking.user_id}"]
+    return [day_name(booking.user_id, day) for day in range(first, last + 1)]
