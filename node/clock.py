@@ -1,0 +1,62 @@
+"""The cluster's clock: the median of the voters' wall clocks.
+
+One leader with a clock a day ahead would expire every session and every idempotency key for good, because log time never goes back.
+So entries are stamped with a median. Each member estimates how far every other's wall clock is from its own *monotonic* one, which keeps
+the estimates right when its own wall clock jumps. Of several recent heartbeats the largest difference counts: a late
+message can only make the other's clock look behind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+SAMPLES = 8
+FRESH_SECONDS = 3.0
+TOLERATED_SKEW_MS = 5_000  # further than that from the median of a majority: refuse to lead
+
+
+class ClusterClock:
+    """`monotonic` in seconds, `wall_ms` in milliseconds since the epoch."""
+
+    def __init__(
+        self, voter_ids: list[str], monotonic: Callable[[], float], wall_ms: Callable[[], int]
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall_ms = wall_ms
+        self._offsets: dict[str, deque[tuple[float, float]]] = {
+            voter_id: deque(maxlen=SAMPLES) for voter_id in voter_ids
+        }
+
+    def note(self, peer_id: str, peer_wall_ms: int) -> None:
+        """A heartbeat said what that voter's wall clock showed."""
+        now = self._monotonic()
+        self._offsets[peer_id].append((now, peer_wall_ms - now * 1000))
+
+    def _known(self) -> list[float]:
+        now = self._monotonic()
+        offsets = [self._wall_ms() - now * 1000]
+        for samples in self._offsets.values():
+            fresh = [offset for heard_at, offset in samples if now - heard_at < FRESH_SECONDS]
+            if fresh:
+                offsets.append(max(fresh))
+        return sorted(offsets)
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch by the median of the clocks heard lately (the lower one of two)."""
+        offsets = self._known()
+        return int(self._monotonic() * 1000 + offsets[(len(offsets) - 1) // 2])
+
+    def skew_ms(self) -> float:
+        """How far this member's own wall clock is ahead of the median (negative: behind)."""
+        now = self._monotonic()
+        offsets = self._known()
+        return self._wall_ms() - now * 1000 - offsets[(len(offsets) - 1) // 2]
+
+    def is_outlier(self) -> bool:
+        """Whether a majority of the voters agree with each other and not with this member's clock."""
+        offsets = self._known()
+        majority = (len(self._offsets) + 1) // 2 + 1
+        if len(offsets) <= majority:
+            return False  # too few clocks known to say whose is wrong
+        return abs(self.skew_ms()) > TOLERATED_SKEW_MS

@@ -1,0 +1,152 @@
+"""When to start an election: pre-vote, stickiness, and a fast start when the leader's connection breaks.
+
+The library by itself campaigns whenever its timer fires, so a member that was cut off comes back with a term that topples a
+healthy leader. Here its sight of the others is closed (F6): it sees them only while it leads or while a campaign that a
+majority has agreed to is under way. Whether to campaign is decided here, by the pre-vote of Ongaro's thesis, 9.6: a
+voter agrees when the candidate's log is at least as complete as its own and it has itself lost touch with a leader.
+
+A broken connection from the leader (F12) is such a loss at once: a killed process is replaced within tens of
+milliseconds. If the leader lives after all, the others still hear it and refuse.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from node.guard import Guard
+from node.messages import Message, PreVote, PreVoteAnswer, RequestVote, TermNotice, TimeoutNow, Vote
+
+ELECTION_SECONDS = (
+    0.4,
+    0.8,
+)  # silence of the leader after which a member asks for a pre-vote, drawn each time
+RETRY_SECONDS = (0.08, 0.25)  # until the next round of pre-votes
+BROKEN_LINK_SECONDS = (0.0, 0.03)  # after the leader's connection broke
+COURTESY_SECONDS = (0.15, 0.3)  # after agreeing to somebody else's campaign
+STALL_SECONDS = 0.15  # a gap between two looks at the clock after which silence proves nothing
+
+
+class Elections:
+    """Timers and pre-votes of one member. `now` is monotonic seconds."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        voter_ids: list[str],
+        send: Callable[[str, Message], None],
+        linked: set[str],
+        rng: random.Random,
+        now: float,
+    ) -> None:
+        self._guard = guard
+        self._others = voter_ids
+        self._majority = (len(voter_ids) + 1) // 2 + 1
+        self._send = send
+        self._linked = linked
+        self._rng = rng
+        self._round = 0
+        self._grants: set[str] = set()
+        self._leader_heard_at = now
+        self._deadline = now + self._draw(ELECTION_SECONDS)
+        self._looked_at = now
+        self.may_lead = True  # false while this member's clock is far from the others'
+        self.started = 0
+
+    def _draw(self, bounds: tuple[float, float]) -> float:
+        return self._rng.uniform(*bounds)
+
+    def leader_heard(self, now: float) -> None:
+        """The leader of our term spoke."""
+        self._leader_heard_at = now
+        self._deadline = now + self._draw(ELECTION_SECONDS)
+        self._grants.clear()
+
+    def leader_lost(self, now: float) -> None:
+        """The connection from the leader broke (F12)."""
+        self._leader_heard_at = float("-inf")
+        self._deadline = min(self._deadline, now + self._draw(BROKEN_LINK_SECONDS))
+
+    def look(self, now: float) -> None:
+        """Called at every turn: asks for a pre-vote when the leader has been silent for too long."""
+        stalled = now - self._looked_at > STALL_SECONDS
+        self._looked_at = now
+        if self._guard.leading:
+            self._deadline = now + self._draw(ELECTION_SECONDS)
+            return
+        if stalled:
+            # We were paused; what the leader sent meanwhile may be waiting to be read.
+            self._deadline = max(self._deadline, now + self._draw(RETRY_SECONDS))
+        if now < self._deadline:
+            return
+        self._deadline = now + self._draw(RETRY_SECONDS)
+        if not self.may_lead:
+            return
+        self._round += 1
+        self._grants.clear()
+        journal = self._guard.journal
+        message = PreVote(self._guard.term + 1, self._round, journal.last_index, journal.last_term)
+        for peer_id in self._others:
+            if peer_id in self._linked:
+                self._send(peer_id, message)
+
+    def on_pre_vote(self, peer_id: str, message: PreVote, now: float) -> None:
+        """Voter's side of the pre-vote."""
+        journal = self._guard.journal
+        complete = (message.last_log_term, message.last_log_index) >= (journal.last_term, journal.last_index)
+        leaderless = not self._guard.leading and now - self._leader_heard_at >= ELECTION_SECONDS[0]
+        granted = complete and leaderless and message.term > self._guard.term
+        if granted:
+            self._deadline = max(self._deadline, now + self._draw(COURTESY_SECONDS))
+        self._send(peer_id, PreVoteAnswer(self._guard.term, message.round, granted))
+
+    def on_pre_vote_answer(self, peer_id: str, message: PreVoteAnswer, now: float) -> None:
+        """Candidate's side: with a majority, campaign."""
+        if message.term > self._guard.term:
+            self._guard.on_term_notice(peer_id, TermNotice(message.term))
+            return
+        if not message.granted or message.round != self._round or self._guard.leading:
+            return
+        self._grants.add(peer_id)
+        if len(self._grants) + 1 >= self._majority and now - self._leader_heard_at >= ELECTION_SECONDS[0]:
+            self._grants.clear()
+            self._campaign(now)
+
+    def on_timeout_now(self, peer_id: str, message: TimeoutNow, now: float) -> None:
+        """The leader hands over to us; its own vote is as good as a pre-vote."""
+        if message.term == self._guard.term and self._guard.engine.leader_id() == peer_id:
+            self._campaign(now)
+
+    def _campaign(self, now: float) -> None:
+        self.started += 1
+        self._deadline = now + self._draw(ELECTION_SECONDS)
+        self._round += 1  # answers to older pre-votes are stale now
+        engine = self._guard.engine
+        for peer_id in self._linked:
+            engine.show(peer_id)
+        engine.campaign()
+        engine.tick()
+        self.settle_sight()
+
+    def on_request_vote(self, peer_id: str, message: RequestVote, now: float) -> None:
+        """A real vote request: granting it postpones our own campaign."""
+        self._guard.on_request_vote(peer_id, message)
+        if self._guard.journal.vote == peer_id and self._guard.term == message.term:
+            self._deadline = max(self._deadline, now + self._draw(ELECTION_SECONDS))
+
+    def on_vote(self, peer_id: str, message: Vote) -> None:
+        """A vote for us. The others are in sight while it is counted, so that winning reaches them at once."""
+        engine = self._guard.engine
+        for linked_id in self._linked:
+            engine.show(linked_id)
+        self._guard.on_vote(peer_id, message)
+        self.settle_sight()
+
+    def settle_sight(self) -> None:
+        """F6: the library sees the linked peers exactly while it leads (but for those that are getting a snapshot)."""
+        guard = self._guard
+        for peer_id in self._others:
+            if guard.leading and peer_id in self._linked and peer_id not in guard.needs_snapshot:
+                guard.engine.show(peer_id)
+            else:
+                guard.engine.hide(peer_id)

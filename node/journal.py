@@ -1,0 +1,213 @@
+"""The Raft log as the consensus core sees it: entries in memory, and a list of what must be written down.
+
+`RaftJournal` is handed to PySyncObj in place of its own journal. It does no I/O: every change is kept as an *operation*,
+and the driver takes all operations of a turn as one frame (`take_frame`), has it synced, and only then lets
+anything leave that rests on it. Loading replays the operations. Operations are msgpack arrays:
+
+    ["a", index, term, command]     append an entry
+    ["t", index]                    truncate: entries at and above index are gone
+    ["v", term, vote]               current term and vote
+    ["r", [prev entry], [entry]]    start over from a snapshot: these two entries are the whole log
+
+Invariants: indexes are contiguous; the commit index is volatile, as in the Raft paper (Ongaro & Ousterhout 2014, figure 2), so a restart
+begins at the snapshot's; the entry before a snapshot's last one is kept beside it, because PySyncObj compares both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from node.segments import CorruptJournalError
+
+Entry = tuple[bytes, int, int]  # (command, index, term): PySyncObj's order
+
+FRAME_TARGET_BYTES = 2 << 20  # a frame is closed once it holds that much
+NO_OP = b"\x01"
+FIRST_ENTRY: Entry = (NO_OP, 1, 0)  # every log begins with it, so members agree from the start
+
+
+class RaftJournal:
+    """Implements the interface of `pysyncobj.journal.Journal` over a plain list, and records operations."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = [FIRST_ENTRY]
+        self.term = 0
+        self.vote: str | None = None
+        self.base_commit_index = 1
+        self._operations: list[list[Any]] = []
+
+    # What PySyncObj calls. The names are its own.
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        if idx != self.entries[-1][1] + 1:
+            raise AssertionError(f"entry {idx} does not follow {self.entries[-1][1]}")
+        self.entries.append((command, idx, term))
+        self._operations.append(["a", idx, term, command])
+
+    def clear(self) -> None:
+        raise AssertionError("the log is never cleared: snapshots are installed by rebuilding the core")
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 - PySyncObj's name
+        if entryFrom < len(self.entries):
+            self._operations.append(["t", self.entries[entryFrom][1]])
+            del self.entries[entryFrom:]
+
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - PySyncObj's name
+        raise AssertionError("the log is trimmed by its owner, after a snapshot is durable")
+
+    def __getitem__(self, item: Any) -> Any:
+        return self.entries[item]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803 - PySyncObj's name
+        """Volatile: not kept."""
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802 - PySyncObj's name
+        return self.base_commit_index
+
+    def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - PySyncObj's name
+        if (term, votedForNodeId) != (self.term, self.vote):
+            self.term, self.vote = term, votedForNodeId
+            self._operations.append(["v", term, votedForNodeId])
+
+    def getCurrentTerm(self) -> int:  # noqa: N802 - PySyncObj's name
+        return self.term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802 - PySyncObj's name
+        return self.vote
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802 - PySyncObj's name
+        """Nothing is delayed here."""
+
+    def _destroy(self) -> None:
+        """Files belong to the driver."""
+
+    # What the rest of the node calls.
+
+    @property
+    def first_index(self) -> int:
+        """Index of the oldest entry kept; it is the one *before* those that may be sent."""
+        return self.entries[0][1]
+
+    @property
+    def last_index(self) -> int:
+        """Index of the newest entry."""
+        return self.entries[-1][1]
+
+    @property
+    def last_term(self) -> int:
+        """Term of the newest entry."""
+        return self.entries[-1][2]
+
+    def term_at(self, index: int) -> int | None:
+        """Term of the entry at `index`, None when it is not kept."""
+        position = index - self.entries[0][1]
+        return self.entries[position][2] if 0 <= position < len(self.entries) else None
+
+    def entry_at(self, index: int) -> Entry:
+        """The entry at `index`; IndexError when it is not kept."""
+        position = index - self.entries[0][1]
+        if position < 0:
+            raise IndexError(index)
+        return self.entries[position]
+
+    def first_index_of_term_at(self, index: int) -> int:
+        """The smallest kept index from which all entries up to `index` have the same term."""
+        position = index - self.entries[0][1]
+        term = self.entries[position][2]
+        while position > 0 and self.entries[position - 1][2] == term:
+            position -= 1
+        return self.entries[position][1]
+
+    def trim_to(self, index: int) -> None:
+        """Forget entries below `index` in memory. The caller has made a snapshot that covers them durable."""
+        position = index - self.entries[0][1]
+        if position > 0:
+            del self.entries[:position]
+
+    def take_frames(self) -> list[tuple[bytes, int]]:
+        """(payload, highest index in it) of everything since the last call: one frame, or more when it is very large."""
+        frames: list[tuple[bytes, int]] = []
+        while self._operations:
+            taken, size_bytes, max_index = 0, 0, 0
+            for operation in self._operations:
+                if size_bytes >= FRAME_TARGET_BYTES:
+                    break
+                taken += 1
+                if operation[0] == "a":
+                    size_bytes += len(operation[3])
+                    max_index = max(max_index, operation[1])
+            frames.append((msgpack.packb(self._operations[:taken]), max_index))
+            self._operations = self._operations[taken:]
+        return frames
+
+    def preamble(self) -> bytes:
+        """What a segment must open with so that it can be read when the older ones are gone."""
+        result: bytes = msgpack.packb([["v", self.term, self.vote]])
+        return result
+
+    def reset_frame(self, previous: Entry, last: Entry) -> bytes:
+        """The frame that makes the two entries of an installed snapshot the whole log, keeping term and vote."""
+        operations = [["v", max(self.term, last[2]), self.vote if last[2] <= self.term else None]]
+        operations.append(["r", list(previous), list(last)])
+        result: bytes = msgpack.packb(operations)
+        return result
+
+    @classmethod
+    def replay(cls, payloads: list[bytes]) -> tuple[RaftJournal, list[int]]:
+        """Rebuild from frames; also the highest index that each frame appended. Raises CorruptJournalError."""
+        journal = cls()
+        entries: list[Entry] = []
+        highest: list[int] = []
+        for payload in payloads:
+            top = 0
+            for operation in msgpack.unpackb(payload):
+                match operation:
+                    case ["a", index, term, command]:
+                        if entries and index != entries[-1][1] + 1:
+                            raise CorruptJournalError(f"entry {index} follows entry {entries[-1][1]}")
+                        entries.append((command, index, term))
+                        top = max(top, index)
+                    case ["t", index]:
+                        if entries and index <= entries[0][1] and index > 1:
+                            entries.clear()
+                        elif entries:
+                            del entries[index - entries[0][1] :]
+                    case ["v", term, vote]:
+                        journal.term, journal.vote = term, vote
+                    case ["r", previous, last]:
+                        entries[:] = [tuple(previous), tuple(last)]
+                        top = max(top, last[1])
+                    case _:
+                        raise CorruptJournalError(f"unknown journal operation {operation[:1]!r}")
+            highest.append(top)
+        if entries and entries[0][1] == 2:
+            entries.insert(0, FIRST_ENTRY)
+        if entries:
+            journal.entries = entries
+        return journal, highest
+
+    def align(self, previous: Entry, last: Entry) -> bool:
+        """Make the log begin with the two entries of a snapshot; False when the snapshot supersedes all of it.
+
+        Raises CorruptJournalError when entries between the snapshot and the journal are missing.
+        """
+        self.base_commit_index = last[1]
+        if self.term_at(last[1]) == last[2]:
+            self.trim_to(last[1])
+            self.entries[0:1] = [previous, last]
+            return True
+        if self.first_index == last[1] + 1 and self.first_index != 1:
+            self.entries[0:0] = [previous, last]
+            return True
+        if self.first_index > last[1] and self.first_index != 1:
+            raise CorruptJournalError(
+                f"the snapshot ends at entry {last[1]} and the journal begins at {self.first_index}"
+            )
+        self.entries = [previous, last]
+        self.term = max(self.term, last[2])
+        return False
