@@ -20,6 +20,7 @@ MAX_SEATS_PER_SPACE = 1_000
 MAX_GRID_WINDOWS = 64
 MAX_WINDOW_SLOTS = 2 * 288
 MAX_CELL = 2_500_000_000  # about the year 25,000
+MAX_STAMP_MS = MAX_CELL * 300_000  # the same time as a stamp; the whole batch is malformed beyond it
 MAX_SESSION_LIFETIME_MS = 400 * 24 * 3600 * 1000
 MAX_ID_CHARS = 64
 MAX_KEY_CHARS = 256

@@ -37,7 +37,7 @@ Code = Literal[
 ]
 
 
-class Outcome(Struct, frozen=True, array_like=True, gc=False):
+class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The answer to one command.
 
     `index` and `position` name the change (or, for a refusal, the place in the log where it was decided); a replay
@@ -56,7 +56,7 @@ class Outcome(Struct, frozen=True, array_like=True, gc=False):
         return self.code == "ok"
 
 
-class Remembered(Struct, frozen=True, array_like=True, gc=False):
+class Remembered(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The first outcome under an idempotency key. `lasting` tells a client's key from one made by a node."""
 
     scope: str

@@ -23,14 +23,14 @@ Role = Literal["user", "admin"]
 BookingStatus = Literal["confirmed", "cancelled"]
 
 
-class Seat(Struct, frozen=True, array_like=True, gc=False):
+class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One desk of a space. `label` is what people read on the desk."""
 
     id: str
     label: str
 
 
-class Space(Struct, frozen=True, array_like=True, gc=False, tag="space"):
+class Space(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="space"):
     """A coworking. Opening hours are minutes after local midnight; `closes_minutes` may be 1440 (24:00)."""
 
     id: str
@@ -48,7 +48,7 @@ class Space(Struct, frozen=True, array_like=True, gc=False, tag="space"):
         return self.slot_minutes * 60 // CELL_SECONDS
 
 
-class User(Struct, frozen=True, array_like=True, gc=False, tag="user"):
+class User(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="user"):
     """A registered person. `login_key` is the canonical form that is unique; `password_hash` is an argon2 string."""
 
     id: str
@@ -60,7 +60,7 @@ class User(Struct, frozen=True, array_like=True, gc=False, tag="user"):
     revision: str
 
 
-class Session(Struct, frozen=True, array_like=True, gc=False, tag="session"):
+class Session(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="session"):
     """One log-in. `generation` counts rotations of the refresh token; a token of an older one is a reuse."""
 
     id: str
@@ -72,7 +72,7 @@ class Session(Struct, frozen=True, array_like=True, gc=False, tag="session"):
     revision: str
 
 
-class Booking(Struct, frozen=True, array_like=True, gc=False, tag="booking"):
+class Booking(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="booking"):
     """A seat taken by a user for the half-open range of cells `[start_cell, end_cell)`."""
 
     id: str
@@ -87,7 +87,7 @@ class Booking(Struct, frozen=True, array_like=True, gc=False, tag="booking"):
     revision: str
 
 
-class Alternative(Struct, frozen=True, array_like=True, gc=False):
+class Alternative(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A free place to offer instead of a taken one."""
 
     space_id: str

@@ -43,6 +43,7 @@ from statemachine.limits import (
     MAX_KEY_CHARS,
     MAX_KEYS_PER_SCOPE,
     MAX_SCOPE_CHARS,
+    MAX_STAMP_MS,
 )
 from statemachine.occupancy import SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
@@ -95,6 +96,8 @@ class State(Tables):
         results: list[tuple[int, str, str, Outcome]] = []
         try:
             batch = decode_batch(payload)
+            if not 0 <= batch.stamp_ms <= MAX_STAMP_MS:
+                raise ValueError("a stamp that is no time")
         except ValueError:  # the bytes are the same on every member, so every member comes here
             entry = Entry(index, self.now_ms)
             results.append((0, "", "", entry.refuse("malformed")))
