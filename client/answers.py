@@ -1,0 +1,178 @@
+"""What a node answers, typed. Shapes follow `GET /openapi.json`; fields that a newer server adds are ignored.
+
+Instants are `datetime` with an offset (RFC 3339 on the wire); local times of day are texts such as "08:00".
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct, field
+
+SlotState = Literal["free", "taken", "mine", "closed", "past"]
+BookingStatus = Literal["confirmed", "cancelled", "completed"]
+Role = Literal["leader", "follower", "candidate", "learner"]
+
+
+class User(Struct, frozen=True):
+    """A registered person; `role` is "user" or "admin"."""
+
+    id: str
+    login: str
+    role: str
+
+
+class Tokens(Struct, frozen=True):
+    """The answer to a log-in or a refresh. `expires_in` is seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: float
+    refresh_token: str
+
+
+class Seat(Struct, frozen=True):
+    """One desk; `label` is what stands on it."""
+
+    id: str
+    label: str
+
+
+class Space(Struct, frozen=True):
+    """A coworking and its rules. `opens` and `closes` are local to `timezone`; `closes` may be "24:00"."""
+
+    id: str
+    name: str
+    timezone: str
+    opens: str
+    closes: str
+    slot_minutes: int
+    seats: list[Seat]
+
+
+class SpacePage(Struct, frozen=True):
+    """Some spaces, and the cursor of the next page or None."""
+
+    items: list[Space]
+    next: str | None = None
+
+
+class Slot(Struct, frozen=True):
+    """One bookable piece of a day."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+class SeatDay(Struct, frozen=True):
+    """A desk's day: one state for each slot of the `Availability` it belongs to."""
+
+    id: str
+    label: str
+    slots: list[SlotState]
+
+
+class Availability(Struct, frozen=True):
+    """A space's day, seat by seat. `date` is local to the space."""
+
+    space_id: str
+    date: str
+    timezone: str
+    slots: list[Slot]
+    seats: list[SeatDay]
+
+
+class Booking(Struct, frozen=True):
+    """A seat taken for `[starts_at, ends_at)`. A confirmed booking is `completed` once its end is past."""
+
+    id: str
+    space_id: str
+    seat_id: str
+    user_id: str
+    starts_at: datetime
+    ends_at: datetime
+    status: BookingStatus
+    created_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+
+class BookingPage(Struct, frozen=True):
+    """Some bookings, and the cursor of the next page or None."""
+
+    items: list[Booking]
+    next: str | None = None
+
+
+class Alternative(Struct, frozen=True):
+    """A free place that a refusal offers."""
+
+    space_id: str
+    seat_id: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class FieldProblem(Struct, frozen=True):
+    """What is wrong at one place of the body; `pointer` is a JSON Pointer (RFC 6901)."""
+
+    pointer: str = ""
+    detail: str = ""
+
+
+class Problem(Struct, frozen=True):
+    """An error as RFC 9457 describes it, with Deskraft's `errors` and `alternatives`."""
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int = 0
+    detail: str = ""
+    errors: list[FieldProblem] = field(default_factory=list)
+    alternatives: list[Alternative] = field(default_factory=list)
+
+    @property
+    def code(self) -> str:
+        """The last part of `type`, such as "seat-taken"."""
+        return re.split(r"[/:#]", self.type)[-1]
+
+
+class Member(Struct, frozen=True):
+    """A member as another node sees it. `match_index` is known to the leader and for the node itself."""
+
+    id: str
+    raft: str
+    api: str
+    role: Role | None
+    reachable: bool
+    match_index: int | None
+
+
+class Cluster(Struct, frozen=True):
+    """The cluster as one node sees it; `applied_index` and `digest` were read together."""
+
+    cluster: str
+    node_id: str
+    role: Role
+    leader_id: str | None
+    term: int
+    commit_index: int
+    applied_index: int
+    digest: str
+    members: list[Member]
+
+
+class Session(Struct, frozen=True):
+    """A log-in that can be kept: give it to `Client(session=…)` later. It is a secret.
+
+    `expires_at` is when the access token ends, in seconds since the epoch by this machine's clock.
+    `refresh_key` is the idempotency key of the next refresh: kept beside the token, so that a refresh whose
+    answer was lost, even to a crash of this process, is repeated rather than taken for the reuse of a
+    stolen token.
+    """
+
+    login: str
+    access_token: str
+    expires_at: float
+    refresh_token: str
+    refresh_key: str

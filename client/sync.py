@@ -1,0 +1,178 @@
+"""The blocking client: the calls of `aio.Client` for programs without an event loop.
+
+    with Client("http://127.0.0.1:8001") as client:
+        client.login("ada", "a long pass phrase")
+        for booking in client.history():
+            print(booking.starts_at, booking.seat_id)
+
+A thread of its own runs the event loop, so that connections stay open and the other nodes are learned
+between the calls. May be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+from client import aio
+from client.answers import Availability, Booking, BookingPage, Cluster, Session, Space, User
+from client.calling import DEFAULT_DEADLINE_SECONDS
+
+T = TypeVar("T")
+
+
+class Client:
+    """See `aio.Client` for what each call does; close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        servers: Sequence[str] | str,
+        *,
+        session: Session | None = None,
+        on_session: Callable[[Session | None], None] | None = None,
+        deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+    ) -> None:
+        self._client = aio.Client(
+            servers, session=session, on_session=on_session, deadline_seconds=deadline_seconds
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="deskraft-client", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections and end the thread. Harmless when repeated."""
+        if self._loop.is_closed():
+            return
+        self._run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C in the waiting thread: the call must not go on behind its back
+            future.cancel()
+            raise
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Base URLs of every server known."""
+        return self._client.servers
+
+    @property
+    def session(self) -> Session | None:
+        """The log-in, or None."""
+        return self._client.session
+
+    def register(self, login: str, password: str, *, key: str | None = None) -> User:
+        """Make a user."""
+        return self._run(self._client.register(login, password, key=key))
+
+    def login(self, login: str, password: str, *, key: str | None = None) -> Session:
+        """Log in; later calls are made as this user."""
+        return self._run(self._client.login(login, password, key=key))
+
+    def refresh(self) -> Session:
+        """Renew the tokens now."""
+        return self._run(self._client.refresh())
+
+    def logout(self) -> None:
+        """End the session on every node."""
+        self._run(self._client.logout())
+
+    def me(self) -> User:
+        """Who is logged in."""
+        return self._run(self._client.me())
+
+    def spaces(self) -> list[Space]:
+        """Every coworking."""
+        return self._run(self._client.spaces())
+
+    def space(self, space_id: str) -> Space:
+        """One coworking."""
+        return self._run(self._client.space(space_id))
+
+    def availability(self, space_id: str, date: str) -> Availability:
+        """The seats of a space on one of its local days."""
+        return self._run(self._client.availability(space_id, date))
+
+    def book(
+        self, space_id: str, seat_id: str, starts_at: datetime, slots: int = 1, *, key: str | None = None
+    ) -> Booking:
+        """Take a seat from an instant for some slots."""
+        return self._run(self._client.book(space_id, seat_id, starts_at, slots, key=key))
+
+    def book_local(
+        self,
+        seat: str,
+        date: str,
+        clock: str,
+        *,
+        space: str | None = None,
+        slots: int = 1,
+        key: str | None = None,
+    ) -> Booking:
+        """Take a seat by the space's own date and time."""
+        return self._run(self._client.book_local(seat, date, clock, space=space, slots=slots, key=key))
+
+    def cancel(self, booking_id: str, *, key: str | None = None) -> Booking:
+        """Give a booking back."""
+        return self._run(self._client.cancel(booking_id, key=key))
+
+    def booking(self, booking_id: str) -> Booking:
+        """One booking of one's own."""
+        return self._run(self._client.booking(booking_id))
+
+    def bookings_page(
+        self,
+        *,
+        when: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> BookingPage:
+        """One page of one's bookings."""
+        return self._run(self._client.bookings_page(when=when, status=status, limit=limit, cursor=cursor))
+
+    def bookings(
+        self, *, when: str | None = None, status: str | None = None, limit: int | None = None
+    ) -> Iterator[Booking]:
+        """All of one's bookings, page by page."""
+        return self._pages(
+            lambda cursor: self.bookings_page(when=when, status=status, limit=limit, cursor=cursor)
+        )
+
+    def history_page(self, *, limit: int | None = None, cursor: str | None = None) -> BookingPage:
+        """One page of all one's bookings, newest first."""
+        return self._run(self._client.history_page(limit=limit, cursor=cursor))
+
+    def history(self, *, limit: int | None = None) -> Iterator[Booking]:
+        """All of one's bookings, newest first, page by page."""
+        return self._pages(lambda cursor: self.history_page(limit=limit, cursor=cursor))
+
+    def _pages(self, page_at: Callable[[str | None], BookingPage]) -> Iterator[Booking]:
+        cursor: str | None = None
+        while True:
+            page = page_at(cursor)
+            yield from page.items
+            if page.next is None:
+                return
+            cursor = page.next
+
+    def cluster(self) -> Cluster:
+        """The cluster as the first node that answers sees it."""
+        return self._run(self._client.cluster())
