@@ -1,0 +1,91 @@
+"""Wiring: the services of a node and the aiohttp application that serves all calls. The one place where it happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import web
+
+from api import accounts, bookings, names, operations, spaces
+from api.availability import DayPages
+from api.bodies import MAX_BODY_BYTES
+from api.calls import Call
+from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate, refuse_expectation
+from api.metrics import RequestMetrics
+from api.openapi import document
+from api.passwords import Cost, LoginThrottle, PasswordHasher
+from api.services import Services
+from api.site import document_call, site_calls
+from api.tokens import AccessTokens, RefreshTokens
+from node.config import Config
+from node.replica import Replica
+from node.secret import Secret
+
+API_CALLS = (*accounts.CALLS, *spaces.CALLS, *bookings.CALLS, *names.CALLS, *operations.CALLS)
+SERVICES = web.AppKey("services", Services)
+
+_FINGERPRINT_PURPOSE = b"idempotency fingerprint"
+_LOOPBACK_NAMES = {"127.0.0.1": "localhost", "[::1]": "localhost"}
+
+
+def build_app(
+    replica: Replica,
+    secret: Secret,
+    config: Config,
+    node_id: str,
+    *,
+    password_cost: Cost | None = None,
+    budget_seconds: float = BUDGET_SECONDS,
+    request_seconds: float = REQUEST_SECONDS,
+) -> web.Application:
+    """The application of one node. `password_cost` and the two times are for tests."""
+    origins = _origins(config)
+    services = Services(
+        replica=replica,
+        config=config,
+        node_id=node_id,
+        access_tokens=AccessTokens(secret, config.cluster),
+        refresh_tokens=RefreshTokens(secret),
+        fingerprint_keys=tuple(secret.derive(_FINGERPRINT_PURPOSE, kid) for kid in secret.kids),
+        passwords=PasswordHasher(password_cost),
+        throttle=LoginThrottle(time.monotonic),
+        day_pages=DayPages(),
+        metrics=RequestMetrics(),
+        allowed_origins=frozenset(origins),
+        budget_seconds=budget_seconds,
+        request_seconds=request_seconds,
+    )
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app[SERVICES] = services
+    calls = (*API_CALLS, document_call(document(API_CALLS, config.cluster)), *site_calls(origins))
+    for path, here in _by_path(calls).items():
+        gate = Gate(services, path, here)
+        app.router.add_route("*", path, gate.handle, expect_handler=refuse_expectation)
+    nowhere = Gate(services, "other", ())
+    app.router.add_route("*", "/{tail:.*}", nowhere.handle, expect_handler=refuse_expectation)
+    app.cleanup_ctx.append(_close_services)
+    return app
+
+
+async def _close_services(app: web.Application) -> AsyncIterator[None]:
+    yield
+    app[SERVICES].passwords.close()
+
+
+def _by_path(calls: Iterable[Call]) -> dict[str, list[Call]]:
+    paths: dict[str, list[Call]] = {}
+    for call in calls:
+        paths.setdefault(call.path, []).append(call)
+    return paths
+
+
+def _origins(config: Config) -> list[str]:
+    """The origins that the pages of the members have; loopback addresses are also reached by their name."""
+    origins = []
+    for address in config.nodes.values():
+        origins.append(f"http://{address.api}")
+        host, _, port = address.api.rpartition(":")
+        if host in _LOOPBACK_NAMES:
+            origins.append(f"http://{_LOOPBACK_NAMES[host]}:{port}")
+    return origins

@@ -1,0 +1,250 @@
+"""Booking, cancelling and looking at one's bookings, under the API's own names.
+
+`reserve`, `give_back` and `page_of_bookings` are shared with the user's names for the same three (`names.py`).
+
+What can be judged from the body alone (an instant that is no cell) is refused here; everything that depends on the state
+is decided by the log, so that a repeated request meets its first answer and not a changed mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, STATUS, WHEN, Call
+from api.exchange import Exchange
+from api.ids import uuid7
+from api.problems import Refusal, parameter_refusal
+from api.shapes import Body, BookingBody, BookingsView, BookingView, EmptyBody
+from api.timegrid import cell_of_instant, grid_for
+from api.views import alternative_views, booking_view, derived_status, etag, is_over
+from statemachine.commands import BookSeat, CancelBooking
+from statemachine.outcomes import Outcome
+from statemachine.records import Booking, Space
+from statemachine.state import State
+
+MAX_RESOLUTIONS = 3  # of a request against rules that change meanwhile
+MAX_SCANNED_BOOKINGS = 5_000  # for one page; a filter that finds little gives a short page and a cursor
+
+BOOKING_PATH = "/api/v1/bookings/"
+
+
+async def reserve(
+    exchange: Exchange,
+    body: Body,
+    choose_space: Callable[[State], Space | None],
+    start_of: Callable[[Space], int],
+    seat_id: str,
+    slots: int,
+) -> web.Response:
+    """Book a seat: resolve the time against the rules of the space, and again when they have changed."""
+    identity = exchange.identity()
+    key = exchange.idempotency_key()
+    services = exchange.services
+    replica = services.replica
+    outcome: Outcome | None = None
+    for _ in range(MAX_RESOLUTIONS):
+        space = choose_space(replica.state)
+        if space is None:
+            # This node may lag behind the one where the space was made: only a linearizable look can deny it.
+            await replica.read_index(exchange.remaining_seconds())
+            exchange.index = replica.applied_index
+            space = choose_space(replica.state)
+        if space is None:
+            raise Refusal("unknown-space")
+        start_cell = start_of(space)
+        command = BookSeat(
+            uuid7(replica.now_ms()), space.id, seat_id, start_cell, slots, grid_for(space, start_cell, slots)
+        )
+        outcome = await exchange.execute(
+            command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
+        )
+        if outcome.code != "rules-changed":
+            break
+    assert outcome is not None
+    if outcome.ok:
+        assert isinstance(outcome.result, Booking)
+        location = ("Location", BOOKING_PATH + outcome.result.id)
+        return _booking_answer(exchange, outcome, status=201, extra=(location,))
+    if outcome.code == "seat-taken":
+        members = {"alternatives": alternative_views(outcome, replica.state)}
+        raise Refusal("seat-taken", members=members)
+    raise Refusal(outcome.code)
+
+
+async def give_back(exchange: Exchange, body: Body, booking_id: str) -> web.Response:
+    """Cancel a booking."""
+    if not booking_id.isascii() or len(booking_id) > 64:
+        raise Refusal("booking-not-found")  # no id of ours; the log need not see it
+    identity = exchange.identity()
+    outcome = await exchange.execute(
+        CancelBooking(booking_id),
+        scope=identity.user_id,
+        key=exchange.idempotency_key(),
+        body=body,
+        session_id=identity.session_id,
+    )
+    if not outcome.ok:
+        raise Refusal(outcome.code)
+    return _booking_answer(exchange, outcome, status=200)
+
+
+def _booking_answer(
+    exchange: Exchange, outcome: Outcome, *, status: int, extra: tuple[tuple[str, str], ...] = ()
+) -> web.Response:
+    booking = outcome.result
+    assert isinstance(booking, Booking)
+    view = booking_view(booking, exchange.services.replica.state, None)
+    return json_answer(view, outcome.index, status=status, extra=(etag(booking.revision), *extra))
+
+
+async def create(exchange: Exchange, body: BookingBody) -> web.Response:
+    """`POST /api/v1/bookings`."""
+    start_cell = cell_of_instant(body.starts_at)
+    return await reserve(
+        exchange,
+        body,
+        lambda state: state.spaces.get(body.space_id),
+        lambda _: start_cell,
+        body.seat_id,
+        body.slots,
+    )
+
+
+async def cancel(exchange: Exchange, body: EmptyBody) -> web.Response:
+    """`POST /api/v1/bookings/{id}/cancel`."""
+    return await give_back(exchange, body, exchange.request.match_info["booking_id"])
+
+
+async def get(exchange: Exchange, _: None) -> web.Response:
+    """One booking of the user's; an administrator sees anybody's."""
+    identity = exchange.identity()
+    state = await exchange.read_state()
+    user = exchange.user_of(state, identity)
+    booking = state.bookings.get(exchange.request.match_info["booking_id"])
+    if booking is None or (booking.user_id != user.id and user.role != "admin"):
+        raise Refusal("booking-not-found")
+    view = booking_view(booking, state, exchange.services.replica.now_ms())
+    return json_answer(view, state.index, extra=(etag(booking.revision),))
+
+
+async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
+    """The user's bookings, newest first, a page at a time."""
+    identity = exchange.identity()
+    state = await exchange.read_state()
+    user = exchange.user_of(state, identity)
+    query = exchange.query
+    limit = query.get("limit", DEFAULT_LIMIT)
+    ids = state.user_bookings(user.id)
+    begin = _position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
+    now_ms = exchange.services.replica.now_ms()
+    items: list[BookingView] = []
+    position = begin
+    for position, booking in _scan(state, ids, begin):
+        if len(items) == limit:
+            position += 1  # this one begins the next page
+            break
+        if _wanted(booking, query.get("when"), query.get("status"), now_ms):
+            items.append(booking_view(booking, state, now_ms))
+    cursor = f"{position}.{ids[position]}" if 0 < position < len(ids) else None
+    extra = [("Link", _next_link(exchange, cursor))] if cursor else []
+    return json_answer(BookingsView(items, cursor), state.index, extra=extra)
+
+
+def _scan(state: State, ids: Sequence[str], begin: int) -> Iterator[tuple[int, Booking]]:
+    """Positions and bookings before `begin`, downwards, at most MAX_SCANNED_BOOKINGS of them."""
+    for position in range(begin - 1, max(-1, begin - 1 - MAX_SCANNED_BOOKINGS), -1):
+        yield position, state.bookings[ids[position]]
+
+
+def _position_before(ids: Sequence[str], cursor: str) -> int:
+    """Where the page after a cursor begins. A cursor is `position.id` of the last booking seen; the position is only a
+    hint, so that a list that has lost its oldest entries still continues at the right one.
+    """
+    hint, _, booking_id = cursor.partition(".")
+    if hint.isascii() and hint.isdigit() and len(hint) <= 9 and booking_id:
+        position = int(hint)
+        if position < len(ids) and ids[position] == booking_id:
+            return position
+        if booking_id in ids:
+            return ids.index(booking_id)
+    raise parameter_refusal("cursor", "is not one that this call has given")
+
+
+def _wanted(booking: Booking, when: str | None, status: str | None, now_ms: int) -> bool:
+    if when is not None and is_over(booking, now_ms) != (when == "past"):
+        return False
+    return status is None or derived_status(booking, now_ms) == status
+
+
+def _next_link(exchange: Exchange, cursor: str) -> str:
+    request = exchange.request
+    query = [(name, value) for name, value in request.query.items() if name != "cursor"]
+    return f'<{request.rel_url.raw_path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
+
+
+BOOK_PROBLEMS = (
+    "seat-taken",
+    "unknown-space",
+    "unknown-seat",
+    "off-grid",
+    "closed",
+    "past",
+    "key-reused",
+    "too-many-keys",
+    "overloaded",
+    "unavailable",
+    "outcome-unknown",
+)
+CANCEL_PROBLEMS = (
+    "booking-not-found",
+    "booking-completed",
+    "key-reused",
+    "too-many-keys",
+    "overloaded",
+    "unavailable",
+    "outcome-unknown",
+)
+PAGE_PARAMETERS = (WHEN, STATUS, LIMIT, CURSOR)
+
+CALLS = (
+    Call(
+        "POST",
+        "/api/v1/bookings",
+        "Book a seat",
+        create,
+        {201: BookingView},
+        body=BookingBody,
+        problems=BOOK_PROBLEMS,
+    ),
+    Call(
+        "GET",
+        "/api/v1/bookings",
+        "My bookings, newest first",
+        page_of_bookings,
+        {200: BookingsView},
+        query=PAGE_PARAMETERS,
+        problems=("invalid-parameter", "unavailable"),
+    ),
+    Call(
+        "GET",
+        "/api/v1/bookings/{booking_id}",
+        "One of my bookings",
+        get,
+        {200: BookingView},
+        problems=("booking-not-found", "unavailable"),
+    ),
+    Call(
+        "POST",
+        "/api/v1/bookings/{booking_id}/cancel",
+        "Cancel a booking",
+        cancel,
+        {200: BookingView},
+        body=EmptyBody,
+        body_optional=True,
+        problems=CANCEL_PROBLEMS,
+    ),
+)

@@ -1,0 +1,117 @@
+"""How a call is declared: once, for the dispatcher and for the OpenAPI document alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiohttp import web
+
+from api.problems import parameter_refusal
+from api.shapes import Body
+from api.timegrid import FIRST_YEAR, LAST_YEAR, parse_date
+
+if TYPE_CHECKING:
+    from api.exchange import Exchange
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+MAX_CURSOR_CHARACTERS = 200
+
+Handler = Callable[["Exchange", Any], Awaitable[web.Response]]
+"""Takes the exchange and the decoded body (None for a call without one)."""
+
+Access = Literal["public", "optional", "user", "node"]
+"""public: no log-in. optional: a token adds to the answer. user: needs one. node: no log-in, never waits for others."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter. `parse` returns the value or raises `Refusal`."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    parse: Callable[[str], Any]
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method on one path. `answers` maps a status to the type of its body (None: no body)."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    handler: Handler
+    answers: dict[int, Any]
+    access: Access = "user"
+    body: type[Body] | None = None
+    body_optional: bool = False
+    query: tuple[Parameter, ...] = ()
+    problems: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+
+def _choice(name: str, values: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise parameter_refusal(name, "must be one of " + ", ".join(values))
+        return text
+
+    return parse
+
+
+def choice(name: str, values: tuple[str, ...], description: str) -> Parameter:
+    """A parameter that takes one of a few words."""
+    return Parameter(name, description, {"type": "string", "enum": list(values)}, _choice(name, values))
+
+
+def _parse_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_LIMIT):
+        raise parameter_refusal("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def _parse_cursor(text: str) -> str:
+    if not text or len(text) > MAX_CURSOR_CHARACTERS:
+        raise parameter_refusal("cursor", "is not one that this call has given")
+    return text
+
+
+def _parse_day(text: str) -> Any:
+    day = parse_date(text)
+    if day is None:
+        raise parameter_refusal(
+            "date", f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}"
+        )
+    return day
+
+
+CONSISTENCY = choice(
+    "consistency",
+    ("linearizable", "stale"),
+    "`stale` answers from the node's own state without asking the others.",
+)
+LIMIT = Parameter(
+    "limit",
+    "How many items at most.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    _parse_limit,
+)
+CURSOR = Parameter(
+    "cursor",
+    "`next` of the page before.",
+    {"type": "string", "maxLength": MAX_CURSOR_CHARACTERS},
+    _parse_cursor,
+)
+DATE = Parameter(
+    "date",
+    "A day, local to the space.",
+    {"type": "string", "format": "date", "examples": ["2026-12-01"]},
+    _parse_day,
+    required=True,
+)
+WHEN = choice("when", ("upcoming", "past"), "Whether the booking's end is still to come.")
+STATUS = choice("status", ("confirmed", "cancelled", "completed"), "Only bookings with this status.")

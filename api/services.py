@@ -1,0 +1,31 @@
+"""What the calls of one node share; wired once, in `app.build_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.availability import DayPages
+from api.metrics import RequestMetrics
+from api.passwords import LoginThrottle, PasswordHasher
+from api.tokens import AccessTokens, RefreshTokens
+from node.config import Config
+from node.replica import Replica
+
+
+@dataclass(frozen=True)
+class Services:
+    """The node's replica and the helpers around it. `budget_seconds` is for the cluster's part of a request."""
+
+    replica: Replica
+    config: Config
+    node_id: str
+    access_tokens: AccessTokens
+    refresh_tokens: RefreshTokens
+    fingerprint_keys: tuple[bytes, ...]
+    passwords: PasswordHasher
+    throttle: LoginThrottle
+    day_pages: DayPages
+    metrics: RequestMetrics
+    allowed_origins: frozenset[str]
+    budget_seconds: float
+    request_seconds: float

@@ -1,0 +1,209 @@
+"""What travels over HTTP, as typed structures: requests are decoded into these, answers are encoded from these,
+and the OpenAPI document is made of these. Unknown fields of a request are refused.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from api.timegrid import MAX_SLOTS
+from statemachine.records import Role
+
+MAX_NAME_CHARACTERS = 64  # no identifier in the state is longer
+
+SlotCount = Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="How many slots in a row.")]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
+
+
+class Body(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request body."""
+
+
+class RegisterBody(Body, frozen=True):
+    """A new user."""
+
+    login: Annotated[str, Meta(description="3 to 64 letters of one script, digits and . _ @ + -")]
+    password: Annotated[str, Meta(description="8 to 128 characters, not a common one.")]
+
+
+class LoginBody(Body, frozen=True):
+    """Who wants to log in."""
+
+    login: str
+    password: Annotated[str, Meta(max_length=1024)]
+
+
+class RefreshBody(Body, frozen=True):
+    """The refresh token to exchange."""
+
+    refresh_token: Annotated[str, Meta(max_length=512)]
+
+
+class EmptyBody(Body, frozen=True):
+    """Nothing; the body may be left out."""
+
+
+class BookingBody(Body, frozen=True):
+    """A seat for a time."""
+
+    space_id: Name
+    seat_id: Name
+    starts_at: Instant
+    slots: SlotCount = 1
+
+
+class BookBody(Body, frozen=True):
+    """A seat for a time that is local to the space."""
+
+    seat: Name
+    date: Annotated[str, Meta(description="Local date, as 2026-12-01.", examples=["2026-12-01"])]
+    time: Annotated[str, Meta(description="Local time, as 10:00.", examples=["10:00"])]
+    space: Annotated[Name | None, Meta(description="May be left out when only one space has the seat.")] = (
+        None
+    )
+    slots: SlotCount = 1
+
+
+class CancelBody(Body, frozen=True):
+    """Which booking to cancel."""
+
+    booking_id: Name
+
+
+class UserView(Struct, frozen=True):
+    """A registered person."""
+
+    id: str
+    login: str
+    role: Role
+
+
+class TokensView(Struct, frozen=True):
+    """What a log-in gives."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    refresh_token: str
+
+
+class SeatView(Struct, frozen=True):
+    """One desk."""
+
+    id: str
+    label: str
+
+
+class SpaceView(Struct, frozen=True):
+    """A coworking; opening hours are local, `closes` may be 24:00."""
+
+    id: str
+    name: str
+    timezone: str
+    opens: str
+    closes: str
+    slot_minutes: int
+    seats: list[SeatView]
+    revision: str
+
+
+class SpacesView(Struct, frozen=True):
+    """All spaces."""
+
+    items: list[SpaceView]
+    next: str | None
+
+
+class SlotView(Struct, frozen=True):
+    """One slot of a day."""
+
+    starts_at: str
+    ends_at: str
+
+
+SlotState = Literal["free", "taken", "mine", "closed", "past"]
+
+
+class SeatDayView(Struct, frozen=True):
+    """One desk on one day: a state for each slot, in order."""
+
+    id: str
+    label: str
+    slots: list[SlotState]
+
+
+class AvailabilityView(Struct, frozen=True):
+    """A space on one local day."""
+
+    space_id: str
+    date: str
+    timezone: str
+    slots: list[SlotView]
+    seats: list[SeatDayView]
+
+
+class AlternativeView(Struct, frozen=True):
+    """A free place instead of a taken one."""
+
+    space_id: str
+    seat_id: str
+    starts_at: str
+    ends_at: str
+
+
+class BookingView(Struct, frozen=True):
+    """A booking; `completed` means that it was confirmed and its end is past."""
+
+    id: str
+    space_id: str
+    seat_id: str
+    seat_label: str
+    user_id: str
+    starts_at: str
+    ends_at: str
+    timezone: str
+    status: Literal["confirmed", "cancelled", "completed"]
+    created_at: str
+    cancelled_at: str | None
+    revision: str
+
+
+class BookingsView(Struct, frozen=True):
+    """A page of bookings, newest first; `next` is the cursor of the next page."""
+
+    items: list[BookingView]
+    next: str | None
+
+
+class ReadyView(Struct, frozen=True):
+    """The node can serve."""
+
+    status: Literal["ready"]
+
+
+class LiveView(Struct, frozen=True):
+    """The process is alive."""
+
+    status: Literal["alive"]
+
+
+class FieldErrorView(Struct, frozen=True):
+    """What is wrong at one place of the body."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemView(Struct, frozen=True, omit_defaults=True):
+    """An error, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldErrorView] = []
+    alternatives: list[AlternativeView] = []

@@ -1,0 +1,90 @@
+"""Records of the state as people see them: local times with offsets, derived statuses, labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from api.shapes import AlternativeView, BookingView, SeatView, SpaceView, UserView
+from api.timegrid import rfc3339_of_cell, rfc3339_of_ms, zone_of
+from statemachine.outcomes import Outcome
+from statemachine.records import CELL_MS, Booking, Space, User
+from statemachine.state import State
+
+
+def user_view(user: User) -> UserView:
+    """A user without anything secret."""
+    return UserView(user.id, user.login, user.role)
+
+
+def space_view(space: Space) -> SpaceView:
+    """A space with its seats."""
+    return SpaceView(
+        id=space.id,
+        name=space.name,
+        timezone=space.timezone,
+        opens=_clock(space.opens_minutes),
+        closes=_clock(space.closes_minutes),
+        slot_minutes=space.slot_minutes,
+        seats=[SeatView(seat.id, seat.label) for seat in space.seats],
+        revision=space.revision,
+    )
+
+
+def booking_view(booking: Booking, state: State, now_ms: int | None) -> BookingView:
+    """A booking at `now_ms`. None leaves `completed` out: a repeated write gets the status of its first answer."""
+    space = state.spaces.get(booking.space_id)
+    zone = zone_of(space.timezone if space else "UTC")
+    return BookingView(
+        id=booking.id,
+        space_id=booking.space_id,
+        seat_id=booking.seat_id,
+        seat_label=_label(space, booking.seat_id),
+        user_id=booking.user_id,
+        starts_at=rfc3339_of_cell(booking.start_cell, zone),
+        ends_at=rfc3339_of_cell(booking.end_cell, zone),
+        timezone=space.timezone if space else "UTC",
+        status=booking.status if now_ms is None else derived_status(booking, now_ms),
+        created_at=rfc3339_of_ms(booking.created_at_ms, zone),
+        cancelled_at=rfc3339_of_ms(booking.cancelled_at_ms, zone) if booking.cancelled_at_ms else None,
+        revision=booking.revision,
+    )
+
+
+def derived_status(booking: Booking, now_ms: int) -> Literal["confirmed", "cancelled", "completed"]:
+    """The status that people see: a confirmed booking whose end is past is completed."""
+    if booking.status == "confirmed" and is_over(booking, now_ms):
+        return "completed"
+    return booking.status
+
+
+def is_over(booking: Booking, now_ms: int) -> bool:
+    """Whether the end of a booking is past."""
+    return booking.end_cell * CELL_MS <= now_ms
+
+
+def alternative_views(outcome: Outcome, state: State) -> list[AlternativeView]:
+    """The free places that came with a refusal, in the order of the state machine."""
+    views = []
+    for each in outcome.alternatives:
+        space = state.spaces.get(each.space_id)
+        zone = zone_of(space.timezone if space else "UTC")
+        times = rfc3339_of_cell(each.start_cell, zone), rfc3339_of_cell(each.end_cell, zone)
+        views.append(AlternativeView(each.space_id, each.seat_id, *times))
+    return views
+
+
+def etag(revision: str) -> tuple[str, str]:
+    """The header that names a revision."""
+    return "ETag", f'"{revision}"'
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _label(space: Space | None, seat_id: str) -> str:
+    if space is not None:
+        for seat in space.seats:
+            if seat.id == seat_id:
+                return seat.label
+    return seat_id
