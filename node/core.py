@@ -66,8 +66,10 @@ class ReadReady(NamedTuple):
     """Effect: the state may answer the read."""
 
     token: int
-    index: int
+    read_index: int
 
+
+_ROLES: tuple[Role, Role, Role] = ("follower", "candidate", "leader")  # by PySyncObj's numbers
 
 Effect = Send | Answer | Fail | ReadReady
 
@@ -142,7 +144,7 @@ class Core:
     @property
     def role(self) -> Role:
         """This member's role."""
-        return ("follower", "candidate", "leader")[self.guard.state]  # type: ignore[return-value]  # three literals
+        return _ROLES[self.guard.state]
 
     def reachable(self, peer_id: str) -> bool:
         """Whether the peer was heard lately."""
@@ -319,7 +321,7 @@ class Core:
         self.elections.settle_sight()
 
     def _propose(self) -> None:
-        while self.queue and self.guard.leading and not self.draining:
+        while self.queue and self.guard.leading:
             if self.journal.last_index - self.applied_index >= MAX_ENTRIES_IN_FLIGHT:
                 return
             self.guard.engine.propose(encode_batch(self.now_ms(), self.queue.take_batch()))

@@ -39,7 +39,7 @@ _clock: Callable[[], float] = time.monotonic
 
 def set_clock(clock: Callable[[], float]) -> None:
     """Let the library tell time by `clock` (seconds, monotonic). A simulation sets its own; it holds for the process."""
-    global _clock  # noqa: PLW0603 - the library reads one clock per process
+    global _clock
     _clock = clock
 
 

@@ -158,6 +158,15 @@ class RaftJournal:
         return result
 
     @classmethod
+    def rebased(cls, old: RaftJournal, previous: Entry, last: Entry) -> RaftJournal:
+        """The journal that `reset_frame` of `old` leaves on disk."""
+        journal = cls()
+        journal.entries = [previous, last]
+        journal.base_commit_index = last[1]
+        journal.term, journal.vote = max(old.term, last[2]), old.vote if last[2] <= old.term else None
+        return journal
+
+    @classmethod
     def replay(cls, payloads: list[bytes]) -> tuple[RaftJournal, list[int]]:
         """Rebuild from frames; also the highest index that each frame appended. Raises CorruptJournalError."""
         journal = cls()

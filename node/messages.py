@@ -188,4 +188,5 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes | memoryview) -> Message:
     """Inverse of `encode`. Raises `msgspec.DecodeError` (or its `ValidationError`)."""
-    return _decoder.decode(data)
+    message: Message = _decoder.decode(data)
+    return message

@@ -68,7 +68,7 @@ def _claimed_end(data: bytes, offset: int) -> int:
     if offset + HEADER_BYTES <= len(data):
         magic, _, length, _, header_crc = _HEADER.unpack_from(data, offset)
         if magic == _MAGIC and zlib.crc32(data[offset : offset + HEADER_BYTES - 4]) == header_crc:
-            return min(len(data), offset + HEADER_BYTES + length)
+            return min(len(data), offset + HEADER_BYTES + int(length))
     return len(data.rstrip(b"\0"))
 
 
@@ -190,24 +190,35 @@ class SegmentedLog:
                 segment.max_index = max(segment.max_index, index)
                 return
 
-    def append(self, payload: bytes, max_index: int, preamble: bytes) -> None:
-        """Write one frame durably; `max_index` is the highest log index in it, 0 for none.
+    def append(self, frames: list[tuple[bytes, int]], preamble: bytes) -> None:
+        """Write frames (payload, highest log index in it or 0) durably, as one write where they fit one segment.
 
-        When a new segment begins, a frame with `preamble` (what a reader must know if the older segments are gone) opens it.
+        When a new segment begins, a frame with `preamble` (what a reader must know if the older segments are gone)
+        opens it.
         """
-        if HEADER_BYTES + len(payload) > MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME_BYTES}")
+        buffer = b""
+        for payload, max_index in frames:
+            if HEADER_BYTES + len(payload) > MAX_FRAME_BYTES:
+                raise ValueError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME_BYTES}")
+            needed = len(buffer) + HEADER_BYTES + len(payload)
+            if self._file is None or self._offset + needed > SEGMENT_BYTES:
+                self._write(buffer)
+                self._rotate()
+                buffer = self._next_frame(preamble)
+            buffer += self._next_frame(payload)
+            self._segments[-1].max_index = max(self._segments[-1].max_index, max_index)
+        self._write(buffer)
+
+    def _next_frame(self, payload: bytes) -> bytes:
         frame = encode_frame(self._sequence, payload)
-        if self._file is None or self._offset + len(frame) > SEGMENT_BYTES:
-            self._rotate()
-            opening = encode_frame(self._sequence, preamble)
-            frame = opening + encode_frame(self._sequence + 1, payload)
-            self._sequence += 1
-        assert self._file is not None
-        self._file.write_durably(frame, self._offset)
-        self._offset += len(frame)
         self._sequence += 1
-        self._segments[-1].max_index = max(self._segments[-1].max_index, max_index)
+        return frame
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            assert self._file is not None
+            self._file.write_durably(data, self._offset)
+            self._offset += len(data)
 
     def wants_spare(self) -> bool:
         """Whether the next segment should be prepared now, so that no append waits for it."""
@@ -236,11 +247,7 @@ class SegmentedLog:
         """
         old = list(self._segments)
         self._rotate()
-        assert self._file is not None
-        frame = encode_frame(self._sequence, payload)
-        self._file.write_durably(frame, 0)
-        self._offset = len(frame)
-        self._sequence += 1
+        self._write(self._next_frame(payload))
         self._segments[-1].max_index = max_index
         for segment in old:
             self._disk.remove(segment.name)

@@ -1,0 +1,100 @@
+"""Snapshots from a leader to a member that is too far behind: a channel of its own beside consensus.
+
+The consensus core never sends a snapshot: it only notices that a peer needs one (F11), and does not see that peer until it has it. One piece is
+under way at a time, asked for by the receiver, so the transfer paces itself, leaves room for heartbeats, and goes on where it
+stopped after a cut. The receiver verifies the file whole, replaces its own journal and state by it, and says so by asking for what is behind its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node import snapshots
+from node.core import Core
+from node.disk import Disk
+from node.messages import Message, SnapshotChunk, SnapshotOffer, SnapshotWant
+
+CHUNK_BYTES = 256 << 10
+OFFER_AGAIN_SECONDS = 1.0
+
+
+class SnapshotSender:
+    """The leader's side."""
+
+    def __init__(self, disk: Disk, send: Callable[[str, Message], None]) -> None:
+        self._disk = disk
+        self._send = send
+        self._offered_at: dict[str, float] = {}
+
+    def look(self, core: Core, now: float) -> None:
+        """Offer the newest snapshot to each peer that needs one and is not fetching."""
+        for peer_id in sorted(core.guard.needs_snapshot):
+            if peer_id not in core.linked or now - self._offered_at.get(peer_id, -1e9) < OFFER_AGAIN_SECONDS:
+                continue
+            names = snapshots.published(self._disk)
+            if not names:
+                continue  # the first one is being written
+            self._offered_at[peer_id] = now
+            name = names[-1]
+            self._send(
+                peer_id,
+                SnapshotOffer(core.guard.term, name, snapshots.index_of(name), self._disk.size_bytes(name)),
+            )
+
+    def on_want(self, core: Core, peer_id: str, message: SnapshotWant, now: float) -> None:
+        """Send the next piece, or let entries follow when there is none left."""
+        if peer_id not in core.guard.needs_snapshot or message.name not in snapshots.published(self._disk):
+            return
+        self._offered_at[peer_id] = now
+        data = self._disk.read(message.name, message.offset_bytes, CHUNK_BYTES)
+        if data:
+            self._send(peer_id, SnapshotChunk(message.name, message.offset_bytes, data))
+        else:
+            core.snapshot_shipped(peer_id)
+
+
+class SnapshotFetcher:
+    """The lagging member's side. `ready` names a file that has arrived whole; the driver installs it."""
+
+    def __init__(self, disk: Disk, send: Callable[[str, Message], None]) -> None:
+        self._disk = disk
+        self._send = send
+        self._receiver: snapshots.SnapshotReceiver | None = None
+        self._index = 0
+        self.ready: snapshots.SnapshotReceiver | None = None
+        self.ready_from = ""
+
+    def on_offer(self, core: Core, peer_id: str, message: SnapshotOffer) -> None:
+        """Start, or go on with, fetching the file; one at or below our commit index is of no use (F3b)."""
+        if message.term < core.guard.term or self.ready is not None:
+            return
+        if message.index <= core.guard.commit_index:
+            self._send(peer_id, SnapshotWant(message.name, message.size_bytes))
+            return
+        if message.name != snapshots.snapshot_name(message.index):
+            return  # a name is never taken from the wire as a path
+        receiver = self._receiver
+        if receiver is None or (receiver.name, receiver.size_bytes) != (message.name, message.size_bytes):
+            if receiver is not None:
+                receiver.abandon()
+            receiver = self._receiver = snapshots.SnapshotReceiver(
+                self._disk, message.name, message.size_bytes
+            )
+        self._send(peer_id, SnapshotWant(message.name, receiver.offset_bytes))
+
+    def on_chunk(self, peer_id: str, message: SnapshotChunk) -> None:
+        """Keep a piece and ask for the next."""
+        receiver = self._receiver
+        if receiver is None or receiver.name != message.name:
+            return
+        receiver.write(message.offset_bytes, message.data)
+        if receiver.complete:
+            self.ready, self.ready_from, self._receiver = receiver, peer_id, None
+        else:
+            self._send(peer_id, SnapshotWant(message.name, receiver.offset_bytes))
+
+    def installed(self) -> None:
+        """The driver has put the fetched snapshot in force: let the sender know."""
+        assert self.ready is not None
+        self._send(self.ready_from, SnapshotWant(self.ready.name, self.ready.size_bytes))
+        self.ready = None
