@@ -1,22 +1,58 @@
-"""What to offer instead of a seat that is taken, found in the very apply that refused it, so it is free for certain.
+"""What to offer instead of a seat that is taken, found in the very apply that refused it, so it is free for
+certain.
 
-Both searches are bounded: the same seat within a few days, where all candidates are weighed at once as one bitmap,
-and a limited number of its neighbours at the same time.
+Both searches are bounded: the same seat within a few days, where all candidates are weighed at once as one
+bitmap, and a limited number of its neighbours at the same time.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 
 from statemachine.commands import BookSeat, DayGrid
 from statemachine.limits import (
     ALTERNATIVES_REACH_CELLS,
     MAX_ALTERNATIVES_OTHER_SEATS,
     MAX_ALTERNATIVES_SAME_SEAT,
-    MAX_SEATS_EXAMINED,
 )
 from statemachine.occupancy import Occupancy, SeatDays, cells_between
 from statemachine.records import CELL_MS, Alternative
+
+
+class Finder:
+    """Finds alternatives over one occupancy.
+
+    A crowd after one seat asks the same question again and again while nothing changes, so the last answer is
+    kept until the question or anything that it rests on changes. That spares the work, and the memory of as
+    many equal answers. It cannot tell members apart: what is kept is what would be found.
+    """
+
+    __slots__ = ("_answer", "_occupancy", "_question")
+
+    def __init__(self, occupancy: Occupancy) -> None:
+        self._occupancy = occupancy
+        self._question: tuple[object, ...] = ()
+        self._answer: tuple[Alternative, ...] = ()
+
+    def find(self, command: BookSeat, now_ms: int) -> tuple[Alternative, ...]:
+        """Free places for the same number of slots: the nearest times on the seat, then other seats at the
+        time.
+        """
+        question = (
+            self._occupancy.changes,
+            now_ms // CELL_MS,
+            command.start_cell,
+            command.slots,
+            command.seat_id,
+            command.space_id,
+            command.grid.slot_cells,
+            command.grid.windows,
+        )
+        if question != self._question:
+            self._answer = find_alternatives(self._occupancy, command, now_ms)
+            self._question = question
+        return self._answer
 
 
 def find_alternatives(occupancy: Occupancy, command: BookSeat, now_ms: int) -> tuple[Alternative, ...]:
@@ -30,18 +66,18 @@ def find_alternatives(occupancy: Occupancy, command: BookSeat, now_ms: int) -> t
         Alternative(space_id, command.seat_id, other, other + length)
         for other in _nearest_starts(days, command.grid, start, command.slots, now_ms)
     ]
-    wanted = len(found) + MAX_ALTERNATIVES_OTHER_SEATS
-    for seat_id in occupancy.neighbours(space_id, command.seat_id)[:MAX_SEATS_EXAMINED]:
-        other_days = occupancy.seat(space_id, seat_id)
-        if other_days is not None and not occupancy.clashes(other_days, start, start + length):
-            found.append(Alternative(space_id, seat_id, start, start + length))
-            if len(found) == wanted:
-                break
+    others = occupancy.free_neighbours(space_id, command.seat_id, start, start + length)
+    found += [
+        Alternative(space_id, seat_id, start, start + length)
+        for seat_id in islice(others, MAX_ALTERNATIVES_OTHER_SEATS)
+    ]
     return tuple(found)
 
 
 def _nearest_starts(days: SeatDays, grid: DayGrid, start: int, slots: int, now_ms: int) -> list[int]:
-    """Cells at which `slots` slots of the grid are free, the nearest to `start` first, the later of two equals first."""
+    """Cells at which `slots` slots of the grid are free, the nearest to `start` first, the later of two
+    equals first.
+    """
     first = max(start - ALTERNATIVES_REACH_CELLS, grid.windows[0][0], now_ms // CELL_MS + 1)
     last_window = grid.windows[-1]
     last = min(start + ALTERNATIVES_REACH_CELLS, last_window[0] + last_window[1] * grid.slot_cells)
@@ -73,7 +109,9 @@ def _starts_of_runs(free: int, length: int) -> int:
 
 
 def _slot_starts(grid: DayGrid, slots: int, first: int) -> int:
-    """The bits, counted from cell `first`, at which `slots` slots in a row begin in one open stretch of the grid."""
+    """The bits, counted from cell `first`, at which `slots` slots in a row begin in one open stretch of the
+    grid.
+    """
     step = grid.slot_cells
     starts = 0
     at = 0
@@ -92,5 +130,7 @@ def _slot_starts(grid: DayGrid, slots: int, first: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _comb(teeth: int, step: int) -> int:
-    """`teeth` set bits, `step` apart, the first at bit 0. A cache of a pure function: it cannot tell members apart."""
+    """`teeth` set bits, `step` apart, the first at bit 0. A cache of a pure function: it cannot tell members
+    apart.
+    """
     return int(((1 << (teeth * step)) - 1) // ((1 << step) - 1))

@@ -1,14 +1,13 @@
 """The rules of booking and cancelling.
 
-Whether a request fits the opening hours is judged against the grid that came with it, whose revision proves that it was
-made from the present rules. Whether the seat is free is judged by occupancy alone.
+Whether a request fits the opening hours is judged against the grid that came with it, whose revision proves
+that it was made from the present rules. Whether the seat is free is judged by occupancy alone.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from statemachine.alternatives import find_alternatives
 from statemachine.commands import BookSeat, CancelBooking, DayGrid, Envelope
 from statemachine.events import BookingCancelled, SeatBooked
 from statemachine.limits import (
@@ -49,7 +48,7 @@ def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSea
         return entry.refuse("duplicate-id")
     end_cell = start_cell + command.slots * grid.slot_cells
     if tables.occupancy.clashes(days, start_cell, end_cell):
-        return entry.refuse("seat-taken", find_alternatives(tables.occupancy, command, now_ms))
+        return entry.refuse("seat-taken", tables.alternatives.find(command, now_ms))
     booking = Booking(
         booking_id,
         command.space_id,
@@ -98,7 +97,9 @@ def cancel_booking(tables: Tables, entry: Entry, envelope: Envelope, command: Ca
 
 
 def is_grid_sound(grid: DayGrid, slot_minutes: int) -> bool:
-    """Whether a grid can have been made from the space's rules: right slot length, windows in order, within bounds."""
+    """Whether a grid can have been made from the space's rules: right slot length, windows in order, within
+    bounds.
+    """
     step = grid.slot_cells
     if step * CELL_MINUTES != slot_minutes or len(grid.windows) > MAX_GRID_WINDOWS:
         return False

@@ -2,17 +2,21 @@
 
 A log entry is a `Batch`: the leader's time stamp and the envelopes that were waiting. An `Envelope` wraps one
 command with what makes it happen once (`scope`, `key`, `fingerprint`), in time (`deadline_ms`), and on whose
-behalf (`session_id`). Everything that needs chance, a clock, a time zone or a password hasher has been resolved
-before the command is made: identifiers, hashes and the grid of the day travel inside it.
+behalf (`session_id`). Everything that needs chance, a clock, a time zone or a password hasher has been
+resolved before the command is made: identifiers, hashes and the grid of the day travel inside it.
 
-Unknown fields are refused: members that read one entry differently would diverge, so a new field is a new tag.
+Unknown fields are refused: members that read one entry differently would diverge, so a new field is a new
+tag.
 """
 
 from __future__ import annotations
 
-import msgspec
-from msgspec import Struct
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta, Struct
+
+from statemachine.limits import MAX_STAMP_MS
 from statemachine.records import Role, Seat
 
 KEEP_CLIENT_KEY_MS = 24 * 3600 * 1000  # an Idempotency-Key given by a client
@@ -52,8 +56,8 @@ class RegisterUser(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class OpenSession(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=3):
-    """Log in. The password was verified outside against `verified_hash`; refused with `credentials-changed` when
-    that is no longer the user's hash. A non-empty `new_hash` replaces it (rehash with newer parameters).
+    """Log in. The password was verified outside against `verified_hash`; refused with `credentials-changed`
+    when that is no longer the user's hash. A non-empty `new_hash` replaces it (rehash with newer parameters).
     """
 
     session_id: str
@@ -111,8 +115,8 @@ class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     """One command with its delivery terms.
 
     `request_id` is made anew for every request and only pairs it with its outcome on the node that took it.
-    `scope` is whose key it is: a user id, or `"login:…"` where nobody is logged in yet. `session_id` is empty for
-    commands that need no log-in. `fingerprint` is empty for a key that a node made.
+    `scope` is whose key it is: a user id, or `"login:…"` where nobody is logged in yet. `session_id` is empty
+    for commands that need no log-in. `fingerprint` is empty for a key that a node made.
     """
 
     request_id: int
@@ -128,11 +132,11 @@ class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
 class Batch(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One log entry: the leader's stamp and the encoded envelopes, in order.
 
-    Each envelope is a byte string of its own, so that a bad one spoils neither the framing nor the meaning of its
-    neighbours.
+    Each envelope is a byte string of its own, so that a bad one spoils neither the framing nor the meaning of
+    its neighbours.
     """
 
-    stamp_ms: int
+    stamp_ms: Annotated[int, Meta(ge=0, le=MAX_STAMP_MS)]
     envelopes: list[bytes]
 
 
@@ -147,7 +151,9 @@ def encode_envelope(envelope: Envelope) -> bytes:
 
 
 def decode_envelope(data: bytes | memoryview) -> Envelope:
-    """Inverse of `encode_envelope`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad text)."""
+    """Inverse of `encode_envelope`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad
+    text).
+    """
     return _envelope_decoder.decode(data)
 
 
@@ -157,5 +163,7 @@ def encode_batch(stamp_ms: int, envelopes: list[bytes]) -> bytes:
 
 
 def decode_batch(payload: bytes) -> Batch:
-    """Inverse of `encode_batch`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad text)."""
+    """Inverse of `encode_batch`. Raises ValueError (`msgspec.DecodeError`, or UnicodeDecodeError for bad
+    text).
+    """
     return _batch_decoder.decode(payload)

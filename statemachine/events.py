@@ -1,8 +1,8 @@
 """What has happened, in the past tense: the source of live streams, of the outbox and of the audit.
 
-Every change of the state that a command makes is exactly one event, and the place of the event in its entry is the
-`position` of the change, so `index.position` names both. What time alone does (a session or a key that expires) is
-no event: its moment was known when it was given.
+Every change of the state that a command makes is exactly one event, and the place of the event in its entry
+is the `position` of the change, so `index.position` names both. What time alone does (a session or a key that
+expires) is no event: its moment was known when it was given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ SessionEnd = Literal["logged-out", "refresh-reused", "displaced"]
 
 
 class UserRegistered(Struct, frozen=True, array_like=True, gc=False, tag="user-registered"):
-    """A person can log in from now on. The password's hash stays in the record; events travel further than it may."""
+    """A person can log in from now on. The password's hash stays in the record; events travel further than it
+    may.
+    """
 
     user_id: str
     login: str

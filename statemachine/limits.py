@@ -1,7 +1,7 @@
 """The limits of the replicated state. Each has an answer, named beside it; none is ever silently exceeded.
 
-They are part of the state machine's meaning: members with different limits would diverge, so a change of one is a change
-of the log's format.
+They are part of the state machine's meaning: members with different limits would diverge, so a change of one
+is a change of the log's format.
 """
 
 from __future__ import annotations
@@ -32,4 +32,4 @@ MAX_TEXT_CHARS = 512  # logins, names, labels, password hashes
 MAX_ALTERNATIVES_SAME_SEAT = 3
 MAX_ALTERNATIVES_OTHER_SEATS = 3
 ALTERNATIVES_REACH_CELLS = 3 * 288  # how far in time from the request a free slot is looked for
-MAX_SEATS_EXAMINED = 200  # how many neighbours of the seat are looked at
+MAX_SEATS_EXAMINED = 128  # how many neighbours of the seat are looked at

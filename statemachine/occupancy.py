@@ -1,34 +1,40 @@
 """Which cells of which seat are taken: the one judge of overlap.
 
-For each seat and UTC day there is one integer of 288 bits; bit `i` is the cell `day * 288 + i`. It knows nothing of
-grids, zones or opening hours, so it stays right when those change. It is derived from the live bookings: never
-written to a snapshot, rebuilt on restore.
+For each seat and UTC day there is one integer of 288 bits; bit `i` is the cell `day * 288 + i`. It knows
+nothing of grids, zones or opening hours, so it stays right when those change. It is derived from the live
+bookings: never written to a snapshot, rebuilt on restore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import chain, islice
 
+from statemachine.limits import MAX_SEATS_EXAMINED
 from statemachine.records import CELLS_PER_DAY, Space
 
 SeatDays = dict[int, int]  # UTC day -> bitmap of its taken cells
 
 
 class Occupancy:
-    """Bitmaps of all seats of all spaces."""
+    """Bitmaps of all seats of all spaces. `changes` counts how often any of them has changed."""
 
-    __slots__ = ("_order", "_spaces")
+    __slots__ = ("_order", "_spaces", "changes")
 
     def __init__(self) -> None:
+        self.changes = 0
         self._spaces: dict[str, dict[str, SeatDays]] = {}
-        self._order: dict[str, tuple[list[str], dict[str, int]]] = {}
+        self._order: dict[
+            str, tuple[list[tuple[str, SeatDays]], dict[str, int]]
+        ] = {}  # seats, and their places
 
     def add_space(self, space: Space) -> None:
         """Make room for the seats of a new space."""
         assert space.id not in self._spaces
-        self._spaces[space.id] = {seat.id: {} for seat in space.seats}
-        ids = [seat.id for seat in space.seats]
-        self._order[space.id] = (ids, {seat_id: place for place, seat_id in enumerate(ids)})
+        self.changes += 1
+        seats: dict[str, SeatDays] = {seat.id: {} for seat in space.seats}
+        self._spaces[space.id] = seats
+        self._order[space.id] = (list(seats.items()), {seat_id: place for place, seat_id in enumerate(seats)})
 
     def seat(self, space_id: str, seat_id: str) -> SeatDays | None:
         """The bitmaps of one seat, or None when there is no such seat."""
@@ -45,6 +51,7 @@ class Occupancy:
 
     def take(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
         """Mark the cells taken. The caller has made sure that they are free."""
+        self.changes += 1
         day, low = divmod(start_cell, CELLS_PER_DAY)
         high = low + end_cell - start_cell
         if high <= CELLS_PER_DAY:
@@ -55,6 +62,7 @@ class Occupancy:
 
     def release(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
         """Mark the cells free. A day without a taken cell keeps no bitmap."""
+        self.changes += 1
         for day, mask in day_masks(start_cell, end_cell):
             left = days.get(day, 0) & ~mask
             if left:
@@ -62,11 +70,19 @@ class Occupancy:
             else:
                 days.pop(day, None)
 
-    def neighbours(self, space_id: str, seat_id: str) -> Sequence[str]:
-        """The other seats of the space, the ones that follow in its list first, then from the beginning."""
-        ids, places = self._order[space_id]
+    def free_neighbours(self, space_id: str, seat_id: str, start_cell: int, end_cell: int) -> Iterator[str]:
+        """The other seats that are free for `[start_cell, end_cell)`: those after the seat in its space's
+        list, then the list from its beginning. Looks at MAX_SEATS_EXAMINED of them at most.
+        """
+        order, places = self._order[space_id]
         place = places[seat_id]
-        return ids[place + 1 :] + ids[:place]
+        masks = day_masks(start_cell, end_cell)
+        day, mask = masks[0]
+        for other_id, days in islice(chain(order[place + 1 :], order[:place]), MAX_SEATS_EXAMINED):
+            if not days.get(day, 0) & mask and (
+                len(masks) == 1 or not any(days.get(later, 0) & more for later, more in masks)
+            ):
+                yield other_id
 
 
 def day_masks(start_cell: int, end_cell: int) -> list[tuple[int, int]]:

@@ -3,9 +3,10 @@
 Every record is immutable: a change replaces the record in its table. That is what makes a shallow copy of the
 tables a frozen view of the state (see `snapshot.py`), and lets an idempotent answer keep the record it gave.
 
-Time of day is counted in **cells** of five minutes since the Unix epoch, UTC: cell = epoch seconds / 300. Instants that
-are not about occupancy are milliseconds since the epoch (`_ms`). A **revision** is `"index.position"`: the log
-index of the entry that made the change and the place of the change within that entry.
+Time of day is counted in **cells** of five minutes since the Unix epoch, UTC: cell = epoch seconds / 300.
+Instants that are not about occupancy are milliseconds since the epoch (`_ms`). A **revision** is
+`"index.position"`: the log index of the entry that made the change and the place of the change within that
+entry.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Space(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc
 
 
 class User(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="user"):
-    """A registered person. `login_key` is the canonical form that is unique; `password_hash` is an argon2 string."""
+    """A registered person. `login_key` is the canonical form that is unique; `password_hash` is an argon2
+    string.
+    """
 
     id: str
     login: str

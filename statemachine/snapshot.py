@@ -1,17 +1,19 @@
 """A frozen view of the state, its encoding, and the strict way back.
 
-**Freezing** copies the dictionaries of the primary tables; the records in them never change. Encoding then goes on in small
-pieces while the living state moves ahead.
+**Freezing** copies the dictionaries of the primary tables; the records in them never change. Encoding then
+goes on in small pieces while the living state moves ahead.
 
-**Format.** A snapshot is a run of frames, each `length (4 bytes, big-endian) | chain (16) | body`. A body is one
-msgpack array: first a header (format, version, index, digest, clock, number of rows of each table), then the rows of
-the tables in a fixed order, then a trailer with a checksum over all of them. `chain` is a hash of the body and the
-chain before it, and it is compared before the body is decoded: a flipped bit, a lost, doubled, moved or foreign frame
-is found before anything is made of it. Frames carry their own length, so a reader may cut the stream where it likes.
+**Format.** A snapshot is a run of frames, each `length (4 bytes, big-endian) | chain (16) | body`. A body is
+one msgpack array: first a header (format, version, index, digest, clock, number of rows of each table), then
+the rows of the tables in a fixed order, then a trailer with a checksum over all of them. `chain` is a hash of
+the body and the chain before it, and it is compared before the body is decoded: a flipped bit, a lost,
+doubled, moved or foreign frame is found before anything is made of it. Frames carry their own length, so a
+reader may cut the stream where it likes.
 
-**Restoring** fills an empty state through the same methods that the rules use, checks what the rules promise (no key
-twice, no overlap, no row without its owner), and at the end makes the state prove itself equal by recomputing the
-checksum from its own tables. Whatever is wrong raises SnapshotError; the half-filled state is thrown away.
+**Restoring** fills an empty state through the same methods that the rules use, checks what the rules promise
+(no key twice, no overlap, no row without its owner), and at the end makes the state prove itself equal by
+recomputing the checksum from its own tables. Whatever is wrong raises SnapshotError; the half-filled state is
+thrown away.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Header(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     digest: bytes
     born: bool
     now_ms: int
-    counts: tuple[int, int, int, int, int]
+    counts: tuple[int, ...]
 
 
 class SpaceRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1):
@@ -117,9 +119,11 @@ class FrozenState:
         self._tables = [table.copy() for table in _tables_of(tables)]
 
     def chunks(self) -> Iterator[bytes]:
-        """The snapshot in pieces of about CHUNK_BYTES; each step does the work of one piece. May be walked again."""
+        """The snapshot in pieces of about CHUNK_BYTES; each step does the work of one piece. May be walked
+        again.
+        """
         counts = tuple(len(table) for table in self._tables)
-        header = Header(FORMAT, VERSION, self.index, self.digest, self._born, self._now_ms, counts)  # type: ignore[arg-type]
+        header = Header(FORMAT, VERSION, self.index, self.digest, self._born, self._now_ms, counts)
         checksum = _Checksum(header)
         chain = b""
         frames = 1
@@ -141,7 +145,7 @@ def checksum_of(tables: Tables) -> bytes:
     """A hash over the header and all rows of the primary tables, in order."""
     every = _tables_of(tables)
     counts = tuple(len(table) for table in every)
-    header = Header(FORMAT, VERSION, tables.index, tables.digest, tables.born, tables.now_ms, counts)  # type: ignore[arg-type]
+    header = Header(FORMAT, VERSION, tables.index, tables.digest, tables.born, tables.now_ms, counts)
     checksum = _Checksum(header)
     for table in every:
         for _, _, rows in _row_pieces(table):

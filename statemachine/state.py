@@ -1,17 +1,17 @@
 """The replicated state: `apply` takes the entries of the log, in order, and nothing else changes anything.
 
-**Pure.** What `apply` does depends on the state and the payload alone. Time is the batch's stamp, kept from running
-backwards; chance, hashing and time zones happened before the command was made.
+**Pure.** What `apply` does depends on the state and the payload alone. Time is the batch's stamp, kept from
+running backwards; chance, hashing and time zones happened before the command was made.
 
-**Refusals are values.** `apply` never raises for anything that a client or a damaged envelope can cause. Bytes that are no
-envelope answer `malformed`; rules look first and change afterwards.
+**Refusals are values.** `apply` never raises for anything that a client or a damaged envelope can cause.
+Bytes that are no envelope answer `malformed`; rules look first and change afterwards.
 
-**Exactly once.** An outcome is remembered under (scope, key) and given again when the key comes back; the order of the
-checks in `_decide` is what makes a retry safe: the memory comes before the deadline, the session and the rules, all of
-which may have changed since the first time.
+**Exactly once.** An outcome is remembered under (scope, key) and given again when the key comes back; the
+order of the checks in `_decide` is what makes a retry safe: the memory comes before the deadline, the session
+and the rules, all of which may have changed since the first time.
 
-**Digest.** Each entry chains a hash over the one before, the index, the payload and the encoded outcomes. Members whose
-code, state or log differ cannot agree on it for longer than one command.
+**Digest.** Each entry chains a hash over the one before, the index, the payload and the encoded outcomes.
+Members whose code, state or log differ cannot agree on it for longer than one command.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from statemachine.limits import (
     MAX_KEY_CHARS,
     MAX_KEYS_PER_SCOPE,
     MAX_SCOPE_CHARS,
-    MAX_STAMP_MS,
 )
 from statemachine.occupancy import SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
@@ -78,8 +77,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Applied(Struct):
     """What one entry did.
 
-    `results` holds (request_id, scope, key, outcome) for every envelope in order; bytes that are no envelope have
-    request_id 0. `events` holds (position, event) for every change in order.
+    `results` holds (request_id, scope, key, outcome) for every envelope in order; bytes that are no envelope
+    have request_id 0. `events` holds (position, event) for every change in order.
     """
 
     results: list[tuple[int, str, str, Outcome]]
@@ -96,8 +95,6 @@ class State(Tables):
         results: list[tuple[int, str, str, Outcome]] = []
         try:
             batch = decode_batch(payload)
-            if not 0 <= batch.stamp_ms <= MAX_STAMP_MS:
-                raise ValueError("a stamp that is no time")
         except ValueError:  # the bytes are the same on every member, so every member comes here
             entry = Entry(index, self.now_ms)
             results.append((0, "", "", entry.refuse("malformed")))
@@ -195,11 +192,15 @@ class State(Tables):
     # --- copies ---------------------------------------------------------------------------------------------
 
     def freeze(self) -> FrozenState:
-        """The state as it is now, for a snapshot: copies pointers, encodes nothing; later applies do not change it."""
+        """The state as it is now, for a snapshot: copies pointers, encodes nothing; later applies do not
+        change it.
+        """
         return FrozenState(self)
 
     def checksum(self) -> bytes:
-        """A hash over all primary tables in their order. Equal states, however they came to be, have equal ones."""
+        """A hash over all primary tables in their order. Equal states, however they came to be, have equal
+        ones.
+        """
         return snapshot.checksum_of(self)
 
 

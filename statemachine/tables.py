@@ -1,9 +1,10 @@
-"""The tables of the state and everything derived from them. No rules here: only how a record enters and leaves.
+"""The tables of the state and everything derived from them. No rules here: only how a record enters and
+leaves.
 
-**Primary** tables are the state: they go into snapshots and checksums. Their dictionaries keep the order in which
-the log filled them, and a snapshot keeps that order too, so walking one is deterministic. **Derived** indexes follow
-from the primary tables alone; every change to both goes through a method of this class, and `restore` calls the
-same methods, so a restored state cannot have indexes that a living one would not.
+**Primary** tables are the state: they go into snapshots and checksums. Their dictionaries keep the order in
+which the log filled them, and a snapshot keeps that order too, so walking one is deterministic. **Derived**
+indexes follow from the primary tables alone; every change to both goes through a method of this class, and
+`restore` calls the same methods, so a restored state cannot have indexes that a living one would not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heapify, heappop, heappush
 
+from statemachine.alternatives import Finder
 from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
 from statemachine.events import Event
 from statemachine.occupancy import Occupancy, SeatDays
@@ -62,6 +64,7 @@ class Tables:
         self.outcomes: dict[str, Remembered] = {}  # by `key_name`
         # Derived from here on.
         self.occupancy = Occupancy()
+        self.alternatives = Finder(self.occupancy)
         self.users_by_login: dict[str, str] = {}
         self.sessions_by_user: dict[str, list[str]] = {}  # oldest first
         self.bookings_by_user: dict[str, list[str]] = {}  # oldest first
@@ -99,7 +102,9 @@ class Tables:
             heappush(self.session_ends, (session.expires_at_ms, session.id))
 
     def drop_session(self, session: Session) -> None:
-        """Forget a session; its place in the heap is passed over when it comes up, or swept out with many others."""
+        """Forget a session; its place in the heap is passed over when it comes up, or swept out with many
+        others.
+        """
         del self.sessions[session.id]
         if len(self.session_ends) > 2 * len(self.sessions) + STALE_ENDS_KEPT:
             self.session_ends = [(live.expires_at_ms, live.id) for live in self.sessions.values()]

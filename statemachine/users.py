@@ -1,7 +1,7 @@
 """The rules of users, sessions and the birth of the cluster.
 
-Each rule looks first and changes afterwards; a refusal leaves the tables as they were. The one exception is meant: an
-old refresh token that comes back ends its session, because one of its two holders is a thief.
+Each rule looks first and changes afterwards; a refusal leaves the tables as they were. The one exception is
+meant: an old refresh token that comes back ends its session, because one of its two holders is a thief.
 """
 
 from __future__ import annotations
