@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -12,30 +9,7 @@ import pytest
 
 from client.errors import NoNodeAnswers
 from client.sync import Client
-from tests.client.fake import BOOKING, SPACE, FakeNode, fake_node, free_url, no_content, ok, tokens
-
-
-@pytest.fixture
-def node() -> Iterator[FakeNode]:
-    """A fake node whose loop runs in a thread of its own."""
-    started: list[FakeNode] = []
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with fake_node() as fake:
-            started.append(fake)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    yield started[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.close()
+from tests.client.fake import BOOKING, SPACE, FakeNode, free_url, no_content, ok, tokens
 
 
 def test_every_call(node: FakeNode) -> None:

@@ -1,0 +1,167 @@
+"""What the command line draws: the seat map, the list of bookings, the table of nodes.
+
+Symbols carry the meaning and colours only repeat it, so a pipe, `NO_COLOR` and colour-blind eyes lose
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from client.answers import Availability, Booking, Cluster, Member, Space
+
+DIGEST_CHARACTERS = 12
+PIPE_COLUMNS = 200  # nobody looks at the edge of a pipe; a table cut at 80 would lose its ends
+
+_SYMBOLS = {
+    "free": ("·", "green"),
+    "taken": ("█", "red"),
+    "mine": ("★", "bold yellow"),
+    "closed": (" ", "dim"),
+    "past": ("░", "dim"),
+}
+
+
+class NodeView(Struct, frozen=True):
+    """What one server said about the cluster, or why it said nothing."""
+
+    server: str
+    answer: Cluster | None
+    error: str | None
+
+
+def console() -> Console:
+    """Standard output as it is now; made anew for each use, since tests and pipes replace it."""
+    found = Console(highlight=False, emoji=False)
+    if found.is_terminal or "COLUMNS" in os.environ:
+        return found
+    return Console(highlight=False, emoji=False, width=PIPE_COLUMNS)
+
+
+def local(instant: datetime, timezone: str | None) -> datetime:
+    """An instant in a space's own time, or as it was given when the zone is not known here."""
+    if timezone is None:
+        return instant
+    try:
+        return instant.astimezone(ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return instant
+
+
+def span(starts_at: datetime, ends_at: datetime, timezone: str | None) -> str:
+    """ "2026-12-01 10:00–11:00 (Europe/Moscow)", with the offset instead of an unknown zone."""
+    begin, end = local(starts_at, timezone), local(ends_at, timezone)
+    until = f"{end:%H:%M}" if end.date() == begin.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{begin:%Y-%m-%d %H:%M}–{until} ({timezone or f'{begin:%z}'})"
+
+
+def draw_seats(out: Console, space: Space, day: Availability) -> None:
+    """A map: a row for each seat, a column for each slot, wrapped to the width of the terminal."""
+    begins = [local(slot.starts_at, day.timezone) for slot in day.slots]
+    out.print(Text(f"{space.name} ({space.id}) — {day.date}, {day.timezone}", style="bold"))
+    if not begins:
+        out.print("  closed that day")
+        return
+    on_the_hour = all(begin.minute == 0 for begin in begins)
+    heads = [f"{begin:%H}" if on_the_hour else f"{begin:%H:%M}" for begin in begins]
+    names = {seat.id: seat.id if seat.label == seat.id else f"{seat.id} {seat.label}" for seat in day.seats}
+    name_width = max(len(name) for name in names.values())
+    cell_width = len(heads[0]) + 1
+    per_line = max(1, (out.width - name_width - 2) // cell_width)
+    for first in range(0, len(heads), per_line):
+        chosen = slice(first, first + per_line)
+        out.print(Text(" " * (name_width + 2) + " ".join(heads[chosen]), style="dim"))
+        for seat in day.seats:
+            row = Text(f"{names[seat.id]:<{name_width}}  ")
+            for state in seat.slots[chosen]:
+                symbol, style = _SYMBOLS[state]
+                row.append(f"{symbol:^{cell_width - 1}} ", style=style)
+            out.print(row)
+    legend = Text()
+    for state in ("free", "taken", "mine", "past"):
+        symbol, style = _SYMBOLS[state]
+        legend.append(f" {symbol} ", style=style).append(f"{state}  ")
+    out.print(legend)
+
+
+def draw_bookings(out: Console, bookings: Iterable[Booking], spaces: Mapping[str, Space]) -> None:
+    """A table of bookings in the order given."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("When", "Space", "Seat", "Status", "Booking"):
+        table.add_column(column, no_wrap=True, overflow="fold")
+    styles = {"confirmed": "green", "cancelled": "dim", "completed": ""}
+    for booking in bookings:
+        space = spaces.get(booking.space_id)
+        when = span(booking.starts_at, booking.ends_at, space.timezone if space else None)
+        status = Text(booking.status, style=styles[booking.status])
+        table.add_row(when, booking.space_id, booking.seat_id, status, booking.id)
+    out.print(table)
+
+
+def nodes_table(views: Sequence[NodeView]) -> Table:
+    """One row for each node, as each tells it of itself; the leader is marked."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Node", "API", "Role", "Term", "Commit", "Applied", "Digest", "Reaches"):
+        table.add_column(
+            column, no_wrap=True, justify="right" if column in ("Term", "Commit", "Applied") else "left"
+        )
+    names = {member.api: member.id for view in views if view.answer for member in view.answer.members}
+    for view in views:
+        host = view.server.partition("://")[2]
+        if view.answer is None:
+            table.add_row(names.get(host, "?"), view.server, Text("✗ no answer", style="red"))
+            continue
+        seen = view.answer
+        role = Text("★ leader", style="bold green") if seen.role == "leader" else Text(f"  {seen.role}")
+        reaches = [member.id for member in seen.members if member.reachable and member.id != seen.node_id]
+        table.add_row(
+            seen.node_id,
+            view.server,
+            role,
+            str(seen.term),
+            str(seen.commit_index),
+            str(seen.applied_index),
+            seen.digest[:DIGEST_CHARACTERS],
+            " ".join(reaches) or Text("nobody", style="red"),
+        )
+    return table
+
+
+def failures(views: Sequence[NodeView]) -> list[str]:
+    """Why the nodes that did not answer did not."""
+    return [f"{view.server}: {view.error}" for view in views if view.answer is None]
+
+
+def warnings(views: Sequence[NodeView]) -> list[str]:
+    """What no healthy cluster shows: two leaders of one term, two digests at one index."""
+    told = []
+    leaders: dict[int, str] = {}
+    digests: dict[int, tuple[str, str]] = {}
+    for seen in (view.answer for view in views if view.answer is not None):
+        if seen.role == "leader" and leaders.setdefault(seen.term, seen.node_id) != seen.node_id:
+            told.append(f"two leaders in term {seen.term}: {leaders[seen.term]} and {seen.node_id}")
+        node_id, digest = digests.setdefault(seen.applied_index, (seen.node_id, seen.digest))
+        if digest != seen.digest:
+            told.append(f"digests differ at index {seen.applied_index}: {node_id} and {seen.node_id}")
+    return told
+
+
+def members_table(members: Iterable[Member], leader_id: str | None) -> Table:
+    """The members as one node sees them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Member", "Raft", "API", "Role", "Reachable", "Match"):
+        table.add_column(column, no_wrap=True)
+    for member in members:
+        role = "★ leader" if member.id == leader_id else f"  {member.role or '?'}"
+        reachable = Text("yes", style="green") if member.reachable else Text("no", style="red")
+        match = "" if member.match_index is None else str(member.match_index)
+        table.add_row(member.id, member.raft, member.api, role, reachable, match)
+    return table
