@@ -108,7 +108,7 @@ async def me(exchange: Exchange, _: None) -> web.Response:
     """Who is logged in."""
     identity = exchange.identity()
     state = await exchange.read_state()
-    return json_answer(user_view(exchange.user_of(state, identity)), state.index)
+    return json_answer(user_view(exchange.user_of(state, identity)), exchange.index)
 
 
 def _tokens(exchange: Exchange, outcome: Outcome) -> web.Response:

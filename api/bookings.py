@@ -128,7 +128,7 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     if booking is None or (booking.user_id != user.id and user.role != "admin"):
         raise Refusal("booking-not-found")
     view = booking_view(booking, state, exchange.services.replica.now_ms())
-    return json_answer(view, state.index, extra=(etag(booking.revision),))
+    return json_answer(view, exchange.index, extra=(etag(booking.revision),))
 
 
 async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
@@ -151,7 +151,7 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
             items.append(booking_view(booking, state, now_ms))
     cursor = f"{position}.{ids[position]}" if 0 < position < len(ids) else None
     extra = [("Link", _next_link(exchange, cursor))] if cursor else []
-    return json_answer(BookingsView(items, cursor), state.index, extra=extra)
+    return json_answer(BookingsView(items, cursor), exchange.index, extra=extra)
 
 
 def _scan(state: State, ids: Sequence[str], begin: int) -> Iterator[tuple[int, Booking]]:

@@ -112,3 +112,7 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 def _refuse(message: str) -> NoReturn:
     click.echo(f"deskraft node: {message}", err=True)
     sys.exit(invocation.EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main(prog_name="deskraft")

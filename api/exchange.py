@@ -34,7 +34,6 @@ MAX_INDEX_DIGITS = 18
 MAX_AUTHORIZATION_CHARACTERS = 4096
 
 _encode = msgspec.json.Encoder().encode
-_fingerprint_encode = _encode
 
 
 class Exchange:
@@ -62,12 +61,12 @@ class Exchange:
         """Parse the query as the call declares it. Raises `Refusal` for anything else."""
         given = self.request.query if self.request.rel_url.raw_query_string else {}
         known = {parameter.name: parameter for parameter in (*self.call.query, CONSISTENCY)}
-        for name in given:
+        for name, text in given.items():
             if name not in known:
                 raise parameter_refusal(name[:50], "is not a parameter of this call")
             if name in self.query:
                 raise parameter_refusal(name, "stands there more than once")
-            self.query[name] = known[name].parse(given[name])
+            self.query[name] = known[name].parse(text)
         for parameter in self.call.query:
             if parameter.required and parameter.name not in self.query:
                 raise parameter_refusal(parameter.name, "is missing")
@@ -145,9 +144,8 @@ class Exchange:
         replica = self.services.replica
         if self.query.get("consistency") != "stale":
             await replica.read_index(self.remaining_seconds())
-        state = replica.state
-        self.index = state.index
-        return state
+        self.index = replica.applied_index
+        return replica.state
 
     def user_of(self, state: State, identity: Identity) -> User:
         """The user of a living session. Raises `Refusal("unauthenticated")`."""
@@ -192,7 +190,7 @@ class Exchange:
 
     def _fingerprint(self, kid_key: bytes, body: Body) -> bytes:
         path = self.request.rel_url.raw_path.encode()
-        text = b"\n".join((self.request.method.encode(), path, _fingerprint_encode(body)))
+        text = b"\n".join((self.request.method.encode(), path, _encode(body)))
         return hashlib.blake2b(text, key=kid_key, digest_size=16).digest()
 
 

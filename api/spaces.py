@@ -17,14 +17,16 @@ from statemachine.state import State
 async def list_spaces(exchange: Exchange, _: None) -> web.Response:
     """All spaces, in the order of their making."""
     state = await exchange.read_state()
-    return json_answer(SpacesView([space_view(space) for space in state.spaces.values()], None), state.index)
+    return json_answer(
+        SpacesView([space_view(space) for space in state.spaces.values()], None), exchange.index
+    )
 
 
 async def get_space(exchange: Exchange, _: None) -> web.Response:
     """One space."""
     state = await exchange.read_state()
     space = _space_in_path(exchange, state)
-    return json_answer(space_view(space), state.index, extra=(etag(space.revision),))
+    return json_answer(space_view(space), exchange.index, extra=(etag(space.revision),))
 
 
 async def availability(exchange: Exchange, _: None) -> web.Response:
@@ -35,7 +37,7 @@ async def availability(exchange: Exchange, _: None) -> web.Response:
     space = _space_in_path(exchange, state)
     services = exchange.services
     page = services.day_pages.page(space, exchange.query["date"])
-    return raw_json_answer(page.encode(state, space, user_id, services.replica.now_ms()), state.index)
+    return raw_json_answer(page.encode(state, space, user_id, services.replica.now_ms()), exchange.index)
 
 
 def _space_in_path(exchange: Exchange, state: State) -> Space:

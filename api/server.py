@@ -1,0 +1,167 @@
+"""One node as a process: its member, its HTTP site, and how both begin and end.
+
+Ending gracefully, in this order: `/readyz` says 503 and every answer closes its connection, so that clients go
+elsewhere; leadership is handed over; requests in flight are finished; the member stops. A second signal during that is
+noted and changes nothing: each step is bounded.
+
+Exit codes: 0 after a graceful stop; 1 when the member had to stop (`Member.failed`), or the node cannot begin
+because of its disk or ports; 2 for a mistake in what it was given. Each of the latter is one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from api.app import SERVICES, build_app
+from api.birth import give_birth
+from api.problems import Refusal
+from api.protocol import ApiRunner
+from node.config import Config
+from node.disk import StorageError
+from node.guard import FailStopError
+from node.member import Member
+from node.secret import Secret, SecretError
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+FINISH_SECONDS = 5.0  # for requests in flight when the node stops
+KEEPALIVE_SECONDS = 75.0
+BACKLOG_CONNECTIONS = 1024
+WATCH_SECONDS = 0.5
+MAX_LINE_BYTES = 8190
+
+log = logging.getLogger("deskraft.node")
+
+
+async def serve(config: Config, node_id: str, data_dir: Path) -> int:
+    """Run one node until it is told to stop or must. The exit code."""
+    _log_to_stderr()
+    try:
+        secret = Secret.load(config.secret_file)
+    except SecretError as error:
+        return _refuse(EXIT_USAGE, str(error))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, _on_signal, signal_number, stop)
+    try:
+        member = await Member.open(config=config, node_id=node_id, data_dir=data_dir, secret=secret)
+    except (StorageError, FailStopError) as error:
+        return _refuse(EXIT_FAILED, str(error))
+    except OSError as error:
+        address = config.nodes[node_id].raft
+        return _refuse(
+            EXIT_FAILED, f"cannot open {data_dir} or listen on {address}: {error.strerror or error}"
+        )
+    try:
+        return await _serve_member(config, node_id, secret, member, stop)
+    finally:
+        await member.stop()
+        log.info("event=stopped node=%s", node_id)
+
+
+async def _serve_member(
+    config: Config, node_id: str, secret: Secret, member: Member, stop: asyncio.Event
+) -> int:
+    app = build_app(member, secret, config, node_id)
+    runner = ApiRunner(
+        app,
+        member,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=FINISH_SECONDS,
+        max_line_size=MAX_LINE_BYTES,
+    )
+    address = config.nodes[node_id]
+    helpers: list[asyncio.Task[None]] = []
+    try:
+        await runner.setup()
+        host = address.api_host.strip("[]")
+        await web.TCPSite(runner, host, address.api_port, backlog=BACKLOG_CONNECTIONS).start()
+        log.info("event=started node=%s api=http://%s raft=%s", node_id, address.api, address.raft)
+        birth = asyncio.create_task(_give_birth(config, member, app))
+        helpers = [birth, asyncio.create_task(_report_leaders(member))]
+        failure = await _wait_for_the_end(member, birth, stop)
+        if failure is not None:
+            return _refuse(EXIT_FAILED, failure)
+        log.info("event=stopping node=%s", node_id)
+        await member.hand_over()
+    except OSError as error:
+        return _refuse(EXIT_FAILED, f"cannot listen on {address.api}: {error.strerror or error}")
+    else:
+        return EXIT_STOPPED
+    finally:
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        await runner.cleanup()  # finishes what is in flight, for FINISH_SECONDS at most
+
+
+async def _wait_for_the_end(member: Member, birth: asyncio.Task[None], stop: asyncio.Event) -> str | None:
+    """None when the node was told to stop, or the line that says why it must."""
+    told = asyncio.create_task(stop.wait())
+    waiting: set[asyncio.Future[object]] = {told, birth, member.failed}  # type: ignore[arg-type]  # a set of any results
+    try:
+        while True:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if member.failed.done():
+                return member.failed.result()
+            if told.done():
+                return None
+            error = birth.exception()
+            if error is not None:
+                return f"the cluster cannot be born: {error}"
+            waiting.discard(birth)
+    finally:
+        told.cancel()
+
+
+async def _give_birth(config: Config, member: Member, app: web.Application) -> None:
+    password = os.environ.get(config.bootstrap.admin_password_env)
+    if not password:
+        return  # this node has data; the ones without have been refused at the start
+    try:
+        await give_birth(member, config, app[SERVICES].passwords, password)
+    except Refusal as refusal:
+        env = config.bootstrap.admin_password_env
+        raise RuntimeError(f"{env}: {refusal.detail or refusal.code}") from refusal
+
+
+async def _report_leaders(member: Member) -> None:
+    """One line for every change of leader."""
+    seen: tuple[str | None, int] | None = None
+    while True:
+        status = member.status()
+        now = (status.leader_id, status.term)
+        if now != seen and status.leader_id is not None:
+            log.info("event=leader node=%s leader=%s term=%d", member.node_id, status.leader_id, status.term)
+            seen = now
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+def _on_signal(signal_number: signal.Signals, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        log.info("event=signal name=%s note=stopping-already", signal_number.name)
+    stop.set()
+
+
+def _refuse(code: int, message: str) -> int:
+    print(f"deskraft node: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _log_to_stderr() -> None:
+    """One line an event on standard error, unless whoever embeds the node has set up logging already."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )

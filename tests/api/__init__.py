@@ -1,0 +1,1 @@
+"""The HTTP face over a cluster of one in memory."""

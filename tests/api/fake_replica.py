@@ -1,0 +1,116 @@
+"""A cluster of one in memory: the `Replica` that the API is tested against.
+
+It applies real log entries to a real `State`; only consensus is missing. Its clock stands still until told to move, and
+its failures are switched on by the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from itertools import count
+
+from node.replica import ClusterStatus, MemberStatus, Role, Statistics, UnavailableError
+from statemachine.commands import (
+    KEEP_CLIENT_KEY_MS,
+    KEEP_NODE_KEY_MS,
+    Command,
+    Envelope,
+    encode_batch,
+    encode_envelope,
+)
+from statemachine.outcomes import Outcome
+from statemachine.state import State
+
+
+class FakeReplica:
+    """Implements `node.replica.Replica`."""
+
+    def __init__(self, now: str = "2026-11-22T12:00:00+00:00") -> None:
+        self.state = State()
+        self.clock_ms = 0
+        self.set_clock(now)
+        self.stopping = False
+        self.failure: Exception | None = None  # raised by execute and read_index
+        self.failure_after: Exception | None = None  # raised by execute once the command is applied
+        self.hang_seconds = 0.0  # how long execute and read_index sleep, whatever the timeout says
+        self.commands: list[Command] = []
+        self.reads = 0
+        self.not_ready: str | None = None
+        self._request_ids = count(1)
+
+    def set_clock(self, now: str) -> None:
+        """Set the cluster's clock to an instant in RFC 3339."""
+        self.clock_ms = int(datetime.fromisoformat(now).timestamp() * 1000)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.clock_ms += int(seconds * 1000)
+
+    @property
+    def applied_index(self) -> int:
+        return self.state.index
+
+    def now_ms(self) -> int:
+        return max(self.clock_ms, self.state.now_ms)
+
+    async def execute(
+        self,
+        command: Command,
+        *,
+        scope: str,
+        key: str | None,
+        fingerprint: bytes,
+        session_id: str,
+        timeout_seconds: float,
+    ) -> Outcome:
+        if self.hang_seconds:
+            await asyncio.sleep(self.hang_seconds)
+        if self.failure is not None:
+            raise self.failure
+        self.commands.append(command)
+        request_id = next(self._request_ids)
+        envelope = Envelope(
+            request_id,
+            scope,
+            key or f"node-{request_id}",
+            fingerprint,
+            KEEP_CLIENT_KEY_MS if key else KEEP_NODE_KEY_MS,
+            self.now_ms() + int(timeout_seconds * 1000),
+            session_id,
+            command,
+        )
+        applied = self.state.apply(
+            self.state.index + 1, encode_batch(self.now_ms(), [encode_envelope(envelope)])
+        )
+        await asyncio.sleep(0)
+        if self.failure_after is not None:
+            raise self.failure_after
+        return applied.results[0][3]
+
+    async def read_index(self, timeout_seconds: float) -> int:
+        self.reads += 1
+        if self.hang_seconds:
+            await asyncio.sleep(self.hang_seconds)
+        if self.failure is not None:
+            raise self.failure
+        return self.state.index
+
+    async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while self.state.index < index:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise UnavailableError(f"index {index} is not applied yet")
+            await asyncio.sleep(0.005)
+
+    def status(self) -> ClusterStatus:
+        role: Role = "leader"
+        member = MemberStatus("n1", "127.0.0.1:7001", "127.0.0.1:8001", role, True, self.state.index)
+        index, digest = self.state.index, self.state.digest.hex()
+        return ClusterStatus("demo", "n1", role, "n1", 1, index, index, digest, [member])
+
+    def not_ready_because(self) -> str | None:
+        return self.not_ready
+
+    def statistics(self) -> Statistics:
+        return Statistics(0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
