@@ -1,0 +1,59 @@
+"""Behind `scripts/test`: the environment, then every check, each under its heading, then one verdict."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from environment import PYTHON, ROOT, VENV, SetupError, ensure
+
+HELP = """\
+usage: ./scripts/test [PYTEST ARGUMENT…]
+
+Installs all that the tests need into .venv and runs every one of them: ruff (rules and format), mypy (strict),
+import-linter (the layers) and pytest. Arguments go to pytest, for example:
+
+  ./scripts/test tests/node -k secret
+
+Exits 0 only when every check has passed."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all checks; the number of the worst end, 0 or 1, or 2 when they could not be run."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return 0
+    try:
+        ensure(frozenset({"test"}))
+    except SetupError as error:
+        print(f"scripts/test: {error}", file=sys.stderr)
+        return 2
+    binaries = VENV / "bin"
+    checks = [
+        ("ruff check", [str(binaries / "ruff"), "check", "."]),
+        ("ruff format", [str(binaries / "ruff"), "format", "--check", "."]),
+        ("mypy --strict", [str(binaries / "mypy")]),
+        ("import-linter", [str(binaries / "lint-imports")]),
+        ("pytest", [str(PYTHON), "-m", "pytest", *arguments]),
+    ]
+    verdicts = []
+    for name, command in checks:
+        print(f"\n=== {name} {'=' * (90 - len(name))}", flush=True)
+        begun = time.monotonic()
+        passed = subprocess.run(command, cwd=ROOT, check=False).returncode == 0  # noqa: S603 - pytest's own arguments
+        verdicts.append((name, passed, time.monotonic() - begun))
+    print(f"\n=== verdict {'=' * 83}")
+    for name, passed, seconds in verdicts:
+        print(f"{'passed' if passed else 'FAILED'}  {name}  ({seconds:.1f} s)")
+    failed = [name for name, passed, _ in verdicts if not passed]
+    print(f"FAILED: {', '.join(failed)}" if failed else "All checks passed.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
