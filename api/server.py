@@ -36,7 +36,6 @@ EXIT_USAGE = 2
 FINISH_SECONDS = 5.0  # for requests in flight when the node stops
 KEEPALIVE_SECONDS = 75.0
 BACKLOG_CONNECTIONS = 1024
-WATCH_SECONDS = 0.5
 MAX_LINE_BYTES = 8190
 
 log = logging.getLogger("deskraft.node")
@@ -83,14 +82,13 @@ async def _serve_member(
         max_line_size=MAX_LINE_BYTES,
     )
     address = config.nodes[node_id]
-    helpers: list[asyncio.Task[None]] = []
+    birth: asyncio.Task[None] | None = None
     try:
         await runner.setup()
         host = address.api_host.strip("[]")
         await web.TCPSite(runner, host, address.api_port, backlog=BACKLOG_CONNECTIONS).start()
         log.info("event=started node=%s api=http://%s raft=%s", node_id, address.api, address.raft)
         birth = asyncio.create_task(_give_birth(config, member, app))
-        helpers = [birth, asyncio.create_task(_report_leaders(member))]
         failure = await _wait_for_the_end(member, birth, stop)
         if failure is not None:
             return _refuse(EXIT_FAILED, failure)
@@ -101,9 +99,9 @@ async def _serve_member(
     else:
         return EXIT_STOPPED
     finally:
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        if birth is not None:
+            birth.cancel()
+            await asyncio.gather(birth, return_exceptions=True)
         await runner.cleanup()  # finishes what is in flight, for FINISH_SECONDS at most
 
 
@@ -135,18 +133,6 @@ async def _give_birth(config: Config, member: Member, app: web.Application) -> N
     except Refusal as refusal:
         env = config.bootstrap.admin_password_env
         raise RuntimeError(f"{env}: {refusal.detail or refusal.code}") from refusal
-
-
-async def _report_leaders(member: Member) -> None:
-    """One line for every change of leader."""
-    seen: tuple[str | None, int] | None = None
-    while True:
-        status = member.status()
-        now = (status.leader_id, status.term)
-        if now != seen and status.leader_id is not None:
-            log.info("event=leader node=%s leader=%s term=%d", member.node_id, status.leader_id, status.term)
-            seen = now
-        await asyncio.sleep(WATCH_SECONDS)
 
 
 def _on_signal(signal_number: signal.Signals, stop: asyncio.Event) -> None:
