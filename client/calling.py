@@ -16,6 +16,7 @@ hammering a cluster that is electing a leader.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from random import Random
@@ -254,7 +255,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection ({error.os_error.strerror or error.os_error})"
+        number = error.os_error.errno  # its own text would name the address again
+        return f"no connection ({os.strerror(number) if number else error.os_error})"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return f"connection lost ({type(error).__name__})"

@@ -72,7 +72,10 @@ def draw_seats(out: Console, space: Space, day: Availability) -> None:
         return
     on_the_hour = all(begin.minute == 0 for begin in begins)
     heads = [f"{begin:%H}" if on_the_hour else f"{begin:%H:%M}" for begin in begins]
-    names = {seat.id: seat.id if seat.label == seat.id else f"{seat.id} {seat.label}" for seat in day.seats}
+    names = {
+        seat.id: seat.label if seat.label.startswith(seat.id) else f"{seat.id} {seat.label}"
+        for seat in day.seats
+    }
     name_width = max(len(name) for name in names.values())
     cell_width = len(heads[0]) + 1
     per_line = max(1, (out.width - name_width - 2) // cell_width)

@@ -123,6 +123,8 @@ def fail(message: str) -> NoReturn:
 
 
 def _told(refused: Refused) -> str:
+    if refused.alternatives and refused.problem.title:
+        return refused.problem.title  # the detail would only announce what is listed next
     if isinstance(refused, Unauthenticated) and refused.code != "wrong-credentials":
         return f"{refused} — log in with: deskraft login LOGIN{server_option()}"
     if refused.retry_after_seconds is not None:
