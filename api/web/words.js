@@ -1,1 +1,63 @@
+// The words of the page. Every key stands in both languages; `say` fills in {names}.
 
+const WORDS = {
+  ru: {
+    skip: "К содержанию", book: "Забронировать", mine: "Мои бронирования", history: "История", logOut: "Выйти",
+    welcome: "Войдите или зарегистрируйтесь", login: "Логин", password: "Пароль", logIn: "Войти",
+    register: "Зарегистрироваться", passwordRule: "Пароль — от 8 до 128 знаков. Подтверждать почту не нужно.",
+    chooseSeat: "Выберите место и время", space: "Коворкинг", date: "Дата", slots: "Слотов подряд",
+    zone: "Время местное: {zone} (UTC{offset}). Слот — {minutes} мин.", seat: "Место", free: "свободно", taken: "занято",
+    yours: "ваше", pastSlot: "прошло", closed: "закрыто", bookIt: "Забронировать", alternatives: "Свободно рядом",
+    chosen: "{seat}, {date}, {from}–{to} ({zone})", booked: "Забронировано: {what}.", cancelled: "Бронь отменена: {what}.",
+    cancel: "Отменить", confirmed: "подтверждена", cancelledStatus: "отменена", completed: "завершена", more: "Показать ещё",
+    nothingYet: "Здесь пока ничего нет.", noSlots: "В этот день слотов нет.", registered: "Вы зарегистрированы как {login}.",
+    away: "Узел {node} не отвечает, пробуем другие…", allAway: "Кластер сейчас не отвечает. Повторите через несколько секунд.",
+    unknown: "Неизвестно, удалось ли. Обновите список бронирований, прежде чем повторять.",
+    node: "узел {node}", working: "Минуту…", signedOut: "Сеанс окончен, войдите снова.", other: "English",
+    problems: {
+      "login-taken": "Этот логин занят.", "invalid-login": "Такой логин нельзя: 3–64 знака, буквы одного алфавита, цифры и . _ @ + -",
+      "weak-password": "Пароль слишком простой.", "wrong-credentials": "Неверный логин или пароль.",
+      "too-many-attempts": "Слишком много попыток. Подождите минуту.", "seat-taken": "Это место уже заняли.",
+      past: "Это время уже началось.", closed: "В это время закрыто.", "off-grid": "Столько слотов подряд здесь не помещается.",
+      "booking-completed": "Бронь уже завершилась.", "booking-not-found": "Такой брони нет.", overloaded: "Слишком много запросов, повторите.",
+    },
+  },
+  en: {
+    skip: "Skip to content", book: "Book", mine: "My bookings", history: "History", logOut: "Log out",
+    welcome: "Log in or register", login: "Login", password: "Password", logIn: "Log in",
+    register: "Register", passwordRule: "A password has 8 to 128 characters. No e-mail confirmation is needed.",
+    chooseSeat: "Choose a seat and a time", space: "Coworking", date: "Date", slots: "Slots in a row",
+    zone: "Times are local: {zone} (UTC{offset}). A slot is {minutes} min.", seat: "Seat", free: "free", taken: "taken",
+    yours: "yours", pastSlot: "past", closed: "closed", bookIt: "Book", alternatives: "Free nearby",
+    chosen: "{seat}, {date}, {from}–{to} ({zone})", booked: "Booked: {what}.", cancelled: "Cancelled: {what}.",
+    cancel: "Cancel", confirmed: "confirmed", cancelledStatus: "cancelled", completed: "completed", more: "Show more",
+    nothingYet: "Nothing here yet.", noSlots: "There are no slots on that day.", registered: "You are registered as {login}.",
+    away: "Node {node} is away, trying the others…", allAway: "The cluster does not answer now. Try again in a few seconds.",
+    unknown: "It is not known whether this happened. Look at your bookings before you repeat it.",
+    node: "node {node}", working: "One moment…", signedOut: "The session has ended, log in again.", other: "Русский",
+    problems: {
+      "login-taken": "This login is taken.", "invalid-login": "This login cannot be used: 3 to 64 letters of one script, digits and . _ @ + -",
+      "weak-password": "This password is too weak.", "wrong-credentials": "Wrong login or password.",
+      "too-many-attempts": "Too many attempts. Wait a minute.", "seat-taken": "This seat has just been taken.",
+      past: "That time has begun already.", closed: "It is closed then.", "off-grid": "That many slots in a row do not fit here.",
+      "booking-completed": "The booking is over already.", "booking-not-found": "There is no such booking.", overloaded: "Too much at once, try again.",
+    },
+  },
+};
+
+export let language = localStorage.getItem("language") || (navigator.language.startsWith("ru") ? "ru" : "en");
+
+export function switchLanguage() {
+  language = language === "ru" ? "en" : "ru";
+  localStorage.setItem("language", language);
+}
+
+export function say(key, values = {}) {
+  return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** What a problem is called; its own detail where the page has no words for it. */
+export function sayProblem(problem) {
+  const code = (problem.type || "").split(":").pop();
+  return WORDS[language].problems[code] || problem.detail || problem.title || say("allAway");
+}
