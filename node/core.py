@@ -375,9 +375,10 @@ class Core:
         self.guard.engine.transferLeadership(None, lambda _result, error: accepted.append(error == 0))
         return accepted == [True]
 
-    def snapshot_shipped(self, peer_id: str) -> None:
-        """The peer has installed a snapshot: entries can follow."""
+    def snapshot_shipped(self, peer_id: str, index: int) -> None:
+        """The peer has everything through `index` from a snapshot (or had it already): entries can follow."""
         self.guard.needs_snapshot.discard(peer_id)
+        self.guard.engine.acknowledge(peer_id, index + 1, reset=True, success=False)
         self.elections.settle_sight()
 
     def trim(self, index: int) -> None:

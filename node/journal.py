@@ -15,6 +15,7 @@ begins at the snapshot's; the entry before a snapshot's last one is kept beside 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -23,7 +24,7 @@ from node.segments import CorruptJournalError
 
 Entry = tuple[bytes, int, int]  # (command, index, term): PySyncObj's order
 
-FRAME_TARGET_BYTES = 2 << 20  # a frame is closed once it holds that much
+FRAME_TARGET_BYTES = 1 << 20  # a frame is closed once it holds that much
 NO_OP = b"\x01"
 FIRST_ENTRY: Entry = (NO_OP, 1, 0)  # every log begins with it, so members agree from the start
 
@@ -174,7 +175,7 @@ class RaftJournal:
         highest: list[int] = []
         for payload in payloads:
             top = 0
-            for operation in msgpack.unpackb(payload):
+            for operation in _operations(payload):
                 match operation:
                     case ["a", index, term, command]:
                         if entries and index != entries[-1][1] + 1:
@@ -220,3 +221,11 @@ class RaftJournal:
         self.entries = [previous, last]
         self.term = max(self.term, last[2])
         return False
+
+
+def _operations(payload: bytes) -> Iterator[Any]:
+    """A frame holds one array of operations for each turn that was waiting when it was written."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(payload))
+    unpacker.feed(payload)
+    for operations in unpacker:
+        yield from operations

@@ -588,7 +588,7 @@ class Member:
         try:
             head, state = await asyncio.to_thread(receiver.publish)
         except CorruptSnapshotError as error:
-            log.error("the fetched snapshot was refused: %s", error)
+            log.warning("the fetched snapshot was refused: %s", error)
             self._fetcher.ready = None
             self._halted = False
             return

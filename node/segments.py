@@ -7,7 +7,8 @@ Layout. A segment `journal-<number>.seg` is SEGMENT_BYTES of zeros at birth; fra
 
     magic u32 | sequence u64 | length u32 | payload crc32 u32 | header crc32 u32 | payload
 
-`sequence` counts frames over all segments without gap. The header has a checksum of its own, so that a flipped bit in
+One write is one frame, synced before the next begins. `sequence` counts frames over all segments without gap.
+The header has a checksum of its own, so that a flipped bit in
 the length cannot pose as the end of the log. One frame holds everything that one turn of the event loop wanted to
 keep, so a turn is durable as a whole or not at all.
 
@@ -32,7 +33,6 @@ from node.disk import Disk, File, StorageError
 
 SEGMENT_BYTES = 8 << 20
 SECTOR_BYTES = 512
-MAX_FRAME_BYTES = SEGMENT_BYTES - 4096
 _MAGIC = 0x4453_4B31  # "DSK1"
 _HEADER = struct.Struct("<IQIII")
 _HEADER_BODY = struct.Struct("<IQII")
@@ -141,8 +141,10 @@ class SegmentedLog:
     `max_index` of a segment is the highest log index written in it, which decides when it may be dropped.
     """
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._disk = disk
+        self._segment_bytes = segment_bytes
+        self.max_frame_bytes = segment_bytes // 2
         self._segments: list[_Segment] = []
         self._file: File | None = None
         self._offset = 0
@@ -154,7 +156,7 @@ class SegmentedLog:
     @property
     def size_bytes(self) -> int:
         """Bytes used, full segments counted whole."""
-        return max(0, len(self._segments) - 1) * SEGMENT_BYTES + self._offset
+        return max(0, len(self._segments) - 1) * self._segment_bytes + self._offset
 
     def recover(self) -> list[tuple[int, bytes]]:
         """Every payload on disk with the number of its segment, in order. Erases a torn end. Once, before `append`."""
@@ -190,45 +192,38 @@ class SegmentedLog:
                 segment.max_index = max(segment.max_index, index)
                 return
 
-    def append(self, frames: list[tuple[bytes, int]], preamble: bytes) -> None:
-        """Write frames (payload, highest log index in it or 0) durably, as one write where they fit one segment.
+    def append(self, payloads: list[bytes], max_index: int, preamble: bytes) -> None:
+        """Write payloads durably as *one* frame; `max_index` is the highest log index in them, or 0.
 
-        When a new segment begins, a frame with `preamble` (what a reader must know if the older segments are gone)
-        opens it.
+        One frame, because a group of frames written together can be torn out of order, and then a whole frame behind a
+        damaged one would look like corruption. When a new segment begins, `preamble` (what a reader must know if the older
+        segments are gone) comes first.
         """
-        buffer = b""
-        for payload, max_index in frames:
-            if HEADER_BYTES + len(payload) > MAX_FRAME_BYTES:
-                raise ValueError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME_BYTES}")
-            needed = len(buffer) + HEADER_BYTES + len(payload)
-            if self._file is None or self._offset + needed > SEGMENT_BYTES:
-                self._write(buffer)
-                self._rotate()
-                buffer = self._next_frame(preamble)
-            buffer += self._next_frame(payload)
-            self._segments[-1].max_index = max(self._segments[-1].max_index, max_index)
-        self._write(buffer)
+        body = b"".join(payloads)
+        if HEADER_BYTES + len(body) + len(preamble) > self.max_frame_bytes:
+            raise ValueError(f"a frame of {len(body)} bytes is over the limit of {self.max_frame_bytes}")
+        if self._file is None or self._offset + HEADER_BYTES + len(body) > self._segment_bytes:
+            self._rotate()
+            body = preamble + body
+        self._write(body)
+        self._segments[-1].max_index = max(self._segments[-1].max_index, max_index)
 
-    def _next_frame(self, payload: bytes) -> bytes:
-        frame = encode_frame(self._sequence, payload)
+    def _write(self, body: bytes) -> None:
+        assert self._file is not None
+        frame = encode_frame(self._sequence, body)
+        self._file.write_durably(frame, self._offset)
         self._sequence += 1
-        return frame
-
-    def _write(self, data: bytes) -> None:
-        if data:
-            assert self._file is not None
-            self._file.write_durably(data, self._offset)
-            self._offset += len(data)
+        self._offset += len(frame)
 
     def wants_spare(self) -> bool:
         """Whether the next segment should be prepared now, so that no append waits for it."""
-        return self._offset > SEGMENT_BYTES // 2 and not self._has_spare
+        return self._offset > self._segment_bytes // 2 and not self._has_spare
 
     def prepare_spare(self) -> None:
         """Write the zeros of the next segment. May run in a thread beside `append`."""
         with self._spare_lock:
             if not self._has_spare:
-                self._disk.create(_SPARE, SEGMENT_BYTES).close()
+                self._disk.create(_SPARE, self._segment_bytes).close()
                 self._has_spare = True
 
     def drop_through(self, index: int) -> None:
@@ -247,7 +242,7 @@ class SegmentedLog:
         """
         old = list(self._segments)
         self._rotate()
-        self._write(self._next_frame(payload))
+        self._write(payload)
         self._segments[-1].max_index = max_index
         for segment in old:
             self._disk.remove(segment.name)

@@ -16,7 +16,7 @@ import msgspec
 from node import snapshots
 from node.disk import Disk, StorageError
 from node.journal import RaftJournal
-from node.segments import CorruptJournalError, SegmentedLog
+from node.segments import SEGMENT_BYTES, CorruptJournalError, SegmentedLog
 from node.snapshots import SnapshotHead
 from statemachine.state import State
 
@@ -66,10 +66,10 @@ def check_identity(disk: Disk, cluster: str, node_id: str) -> None:
         )
 
 
-def open_storage(disk: Disk) -> Opened:
+def open_storage(disk: Disk, segment_bytes: int = SEGMENT_BYTES) -> Opened:
     """Read everything. Raises StorageError (its subclasses name the damaged file)."""
     snapshots.remove_unfinished(disk)
-    log = SegmentedLog(disk)
+    log = SegmentedLog(disk, segment_bytes)
     recovered = log.recover()
     try:
         journal, highest = RaftJournal.replay([payload for _, payload in recovered])

@@ -50,7 +50,7 @@ class SnapshotSender:
         if data:
             self._send(peer_id, SnapshotChunk(message.name, message.offset_bytes, data))
         else:
-            core.snapshot_shipped(peer_id)
+            core.snapshot_shipped(peer_id, snapshots.index_of(message.name))
 
 
 class SnapshotFetcher:

@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from node.segments import MAX_FRAME_BYTES, SegmentedLog
+from node.segments import SegmentedLog
 
-GROUP_BYTES = MAX_FRAME_BYTES // 2  # so many bytes of waiting frames are joined into one write
+GROUP_BYTES = 3 << 19  # so many bytes of waiting payloads are joined into one frame, and one write
 
 _Work = tuple[int, bytes, int, bytes] | Callable[[], None] | None  # a frame, a task, or the end
 
@@ -94,7 +94,7 @@ class JournalWriter:
     def _write_group(self, first: tuple[int, bytes, int, bytes]) -> _Work:
         """Write this frame and all that wait behind it; what does not belong to the group is handed back."""
         number, payload, max_index, preamble = first
-        frames = [(payload, max_index)]
+        payloads, highest = [payload], max_index
         size_bytes = len(payload)
         held: _Work = None
         ended = False
@@ -110,11 +110,12 @@ class JournalWriter:
                 held = work
                 break
             number, payload, max_index, preamble = work
-            frames.append((payload, max_index))
+            payloads.append(payload)
+            highest = max(highest, max_index)
             size_bytes += len(payload)
         started = time.perf_counter()
         # The last preamble is the newest; term and vote only move forward, so it is right wherever a segment begins.
-        self._log.append(frames, preamble)
+        self._log.append(payloads, highest, preamble)
         self.sync_seconds += time.perf_counter() - started
         self.syncs += 1
         self._loop.call_soon_threadsafe(self._on_synced, number)
