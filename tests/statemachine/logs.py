@@ -30,6 +30,7 @@ from tests.statemachine.builders import (
     MONTH_MS,
     NOW_CELL,
     NOW_MS,
+    OPEN_CELL,
     TODAY,
     birth,
     new_space,

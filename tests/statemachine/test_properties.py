@@ -23,7 +23,7 @@ from tests.statemachine.model import FORGETTABLE, Model
 
 SEARCH = settings(max_examples=400, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
 QUICK = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
