@@ -350,11 +350,11 @@ def administrator(config: Config, made_password: str | None, first_time: bool) -
     return f"{login}, with the password of an earlier start; when it is lost: --fresh"
 
 
-def announce(config: Config, made_password: str | None, first_time: bool) -> None:
+def announce(config: Config, children: list[Child], made_password: str | None, first_time: bool) -> None:
     """What a person needs to go on."""
     print("\nDeskraft is ready.\n")
-    for node_id, address in config.nodes.items():
-        print(f"  {node_id}  http://{address.api}/")
+    for child in children:
+        print(f"  {child.node_id}  http://{config.nodes[child.node_id].api}/   (process {child.process.pid})")
     print(f"\nAdministrator: {administrator(config, made_password, first_time)}")
     servers = ",".join(f"http://{address.api}" for address in config.nodes.values())
     print(f"Log in with:   .venv/bin/deskraft login {config.bootstrap.admin_login} --server {servers}")
@@ -384,7 +384,7 @@ def launch(path: Path, count: int | None, fresh: bool) -> int:
             log = config.data_dir / f"{node_id}.log"
             children.append(start(node_id, config_path, log, environment))
         if wait_until_ready(children, config.nodes, signals):
-            announce(config, made_password, first_time=not record.ready_once)
+            announce(config, children, made_password, first_time=not record.ready_once)
             record.ready_once = True
             record.write()
             watch(children, signals)
