@@ -18,6 +18,7 @@ from api.passwords import Cost, LoginThrottle, PasswordHasher
 from api.services import Services
 from api.site import document_call, site_calls
 from api.tokens import AccessTokens, RefreshTokens
+from api.views import BookingTexts
 from node.config import Config
 from node.replica import Replica
 from node.secret import Secret
@@ -51,6 +52,7 @@ def build_app(
         passwords=PasswordHasher(password_cost),
         throttle=LoginThrottle(time.monotonic),
         day_pages=DayPages(),
+        booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
         allowed_origins=frozenset(origins),
         budget_seconds=budget_seconds,

@@ -13,14 +13,14 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from api.answers import json_answer
+from api.answers import raw_json_answer
 from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, STATUS, WHEN, Call
 from api.exchange import Exchange
 from api.ids import uuid7
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, EmptyBody
 from api.timegrid import cell_of_instant, grid_for
-from api.views import alternative_views, booking_view, derived_status, etag, is_over
+from api.views import alternative_views, derived_status, etag, is_over
 from statemachine.commands import BookSeat, CancelBooking
 from statemachine.outcomes import Outcome
 from statemachine.records import Booking, Space
@@ -97,8 +97,9 @@ def _booking_answer(
 ) -> web.Response:
     booking = outcome.result
     assert isinstance(booking, Booking)
-    view = booking_view(booking, exchange.services.replica.state, None)
-    return json_answer(view, outcome.index, status=status, extra=(etag(booking.revision), *extra))
+    services = exchange.services
+    text = services.booking_texts.text(booking, services.replica.state, None)
+    return raw_json_answer(text, outcome.index, status=status, extra=(etag(booking.revision), *extra))
 
 
 async def create(exchange: Exchange, body: BookingBody) -> web.Response:
@@ -127,8 +128,9 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     booking = state.bookings.get(exchange.request.match_info["booking_id"])
     if booking is None or (booking.user_id != user.id and user.role != "admin"):
         raise Refusal("booking-not-found")
-    view = booking_view(booking, state, exchange.services.replica.now_ms())
-    return json_answer(view, exchange.index, extra=(etag(booking.revision),))
+    services = exchange.services
+    text = services.booking_texts.text(booking, state, services.replica.now_ms())
+    return raw_json_answer(text, exchange.index, extra=(etag(booking.revision),))
 
 
 async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
@@ -141,17 +143,18 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
     ids = state.user_bookings(user.id)
     begin = _position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
     now_ms = exchange.services.replica.now_ms()
-    items: list[BookingView] = []
+    texts = exchange.services.booking_texts
+    items: list[bytes] = []
     position = begin
     for position, booking in _scan(state, ids, begin):
         if len(items) == limit:
             position += 1  # this one begins the next page
             break
         if _wanted(booking, query.get("when"), query.get("status"), now_ms):
-            items.append(booking_view(booking, state, now_ms))
+            items.append(texts.text(booking, state, now_ms))
     cursor = f"{position}.{ids[position]}" if 0 < position < len(ids) else None
     extra = [("Link", _next_link(exchange, cursor))] if cursor else []
-    return json_answer(BookingsView(items, cursor), exchange.index, extra=extra)
+    return raw_json_answer(texts.page(items, cursor), exchange.index, extra=extra)
 
 
 def _scan(state: State, ids: Sequence[str], begin: int) -> Iterator[tuple[int, Booking]]:

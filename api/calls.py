@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
@@ -52,6 +53,11 @@ class Call:
     query: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """What may stand in the query, by name."""
+        return {parameter.name: parameter for parameter in (*self.query, CONSISTENCY)}
 
 
 def _choice(name: str, values: tuple[str, ...]) -> Callable[[str], str]:

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from api.bodies import MAX_BODY_BYTES, decode_body
-from api.calls import CONSISTENCY, Call
+from api.calls import Call
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, EmptyBody
 from api.tokens import Identity
@@ -39,7 +39,7 @@ _encode = msgspec.json.Encoder().encode
 class Exchange:
     """A request, its deadline and the services of the node."""
 
-    __slots__ = ("_deadline", "_loop", "call", "index", "query", "request", "services", "stage")
+    __slots__ = ("_deadline", "_identity", "_loop", "call", "index", "query", "request", "services", "stage")
 
     def __init__(self, services: Services, request: web.Request, call: Call, deadline: float) -> None:
         self.services = services
@@ -50,6 +50,7 @@ class Exchange:
         self.stage = "waiting"  # "receiving", "waiting" or "writing": what a missed deadline would mean
         self._loop = asyncio.get_running_loop()
         self._deadline = deadline
+        self._identity: Identity | None = None
 
     def remaining_seconds(self) -> float:
         """What is left of the budget; never negative."""
@@ -59,14 +60,14 @@ class Exchange:
 
     def read_query(self) -> None:
         """Parse the query as the call declares it. Raises `Refusal` for anything else."""
-        given = self.request.query if self.request.rel_url.raw_query_string else {}
-        known = {parameter.name: parameter for parameter in (*self.call.query, CONSISTENCY)}
-        for name, text in given.items():
-            if name not in known:
-                raise parameter_refusal(name[:50], "is not a parameter of this call")
-            if name in self.query:
-                raise parameter_refusal(name, "stands there more than once")
-            self.query[name] = known[name].parse(text)
+        if self.request.rel_url.raw_query_string:
+            known = self.call.parameters
+            for name, text in self.request.query.items():
+                if name not in known:
+                    raise parameter_refusal(name[:50], "is not a parameter of this call")
+                if name in self.query:
+                    raise parameter_refusal(name, "stands there more than once")
+                self.query[name] = known[name].parse(text)
         for parameter in self.call.query:
             if parameter.required and parameter.name not in self.query:
                 raise parameter_refusal(parameter.name, "is missing")
@@ -114,6 +115,11 @@ class Exchange:
 
     def identity(self) -> Identity:
         """Whom the access token speaks for; whether the session lives is not judged here."""
+        if self._identity is None:
+            self._identity = self._read_identity()
+        return self._identity
+
+    def _read_identity(self) -> Identity:
         values = self.request.headers.getall("Authorization", ())
         if len(values) != 1 or len(values[0]) > MAX_AUTHORIZATION_CHARACTERS:
             raise Refusal("unauthenticated")

@@ -8,6 +8,7 @@ from api.availability import DayPages
 from api.metrics import RequestMetrics
 from api.passwords import LoginThrottle, PasswordHasher
 from api.tokens import AccessTokens, RefreshTokens
+from api.views import BookingTexts
 from node.config import Config
 from node.replica import Replica
 
@@ -25,6 +26,7 @@ class Services:
     passwords: PasswordHasher
     throttle: LoginThrottle
     day_pages: DayPages
+    booking_texts: BookingTexts
     metrics: RequestMetrics
     allowed_origins: frozenset[str]
     budget_seconds: float

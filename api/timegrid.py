@@ -31,6 +31,7 @@ LAST_YEAR = 2100
 MAX_SLOTS = 288
 MAX_GRID_DAYS = 10  # windows that travel with one booking: the longest booking (a week) and a day around it
 MAX_REMEMBERED_DAYS = 4096
+MAX_REMEMBERED_TIMES = 16_384
 
 _DAY = timedelta(days=1)
 
@@ -156,6 +157,7 @@ def parse_date(text: str) -> date | None:
     return day if FIRST_YEAR <= day.year <= LAST_YEAR and day.isoformat() == text else None
 
 
+@lru_cache(maxsize=MAX_REMEMBERED_TIMES)
 def rfc3339_of_cell(cell: int, zone: tzinfo) -> str:
     """The beginning of a cell as people in the zone write it, with the offset."""
     return datetime.fromtimestamp(cell * CELL_SECONDS, zone).isoformat()

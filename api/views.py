@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from api.shapes import AlternativeView, BookingView, SeatView, SpaceView, UserView
 from api.timegrid import rfc3339_of_cell, rfc3339_of_ms, zone_of
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space, User
 from statemachine.state import State
+
+MAX_REMEMBERED_TEXTS = 20_000
 
 
 def user_view(user: User) -> UserView:
@@ -28,6 +32,33 @@ def space_view(space: Space) -> SpaceView:
         seats=[SeatView(seat.id, seat.label) for seat in space.seats],
         revision=space.revision,
     )
+
+
+class BookingTexts:
+    """Bookings as JSON text. A booking is rendered once for each of its revisions and what it depends on besides: the rules
+    of its space and whether it is completed. Two generations of at most MAX_REMEMBERED_TEXTS each are kept.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[tuple[str, str, str], bytes] = {}
+        self._old: dict[tuple[str, str, str], bytes] = {}
+
+    def text(self, booking: Booking, state: State, now_ms: int | None) -> bytes:
+        """What `booking_view` shows, as bytes."""
+        space = state.spaces.get(booking.space_id)
+        status = booking.status if now_ms is None else derived_status(booking, now_ms)
+        key = (booking.revision, space.revision if space else "", status)
+        text = self._young.get(key) or self._old.get(key)
+        if text is None:
+            text = msgspec.json.encode(booking_view(booking, state, now_ms))
+            if len(self._young) >= MAX_REMEMBERED_TEXTS:
+                self._old, self._young = self._young, {}
+            self._young[key] = text
+        return text
+
+    def page(self, texts: list[bytes], cursor: str | None) -> bytes:
+        """What `BookingsView` shows, as bytes."""
+        return b'{"items":[' + b",".join(texts) + b'],"next":' + msgspec.json.encode(cursor) + b"}"
 
 
 def booking_view(booking: Booking, state: State, now_ms: int | None) -> BookingView:
