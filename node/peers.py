@@ -22,6 +22,7 @@ import random
 import secrets
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import cast
 
 import msgspec
 
@@ -86,8 +87,7 @@ class _Dialled(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         mesh = self._mesh
         kid = mesh.secret.active_kid
         hello = Hello(
@@ -96,7 +96,7 @@ class _Dialled(asyncio.Protocol):
         self._kid = kid
         self._hello = msgspec.msgpack.encode(hello)
         mac = _mac(mesh.secret.derive(_HELLO, kid), self._hello)
-        transport.write(len(self._hello).to_bytes(2, "little") + self._hello + mac)
+        self.transport.write(len(self._hello).to_bytes(2, "little") + self._hello + mac)
 
     def data_received(self, data: bytes) -> None:
         if self._key is not None:
@@ -155,10 +155,9 @@ class _Accepted(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._mesh.stranger_came(self)
-        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -64,12 +64,15 @@ def _frame_at(data: bytes, offset: int) -> tuple[int, bytes] | None:
 
 
 def _claimed_end(data: bytes, offset: int) -> int:
-    """Where the broken frame at `offset` ends: by its header when that is whole, else behind the last non-zero byte."""
+    """Where the broken frame at `offset` ends: by its header when that is whole, else behind the last non-zero byte.
+
+    A frame is never shorter than its header, of which only the first sector's share may have been written.
+    """
     if offset + HEADER_BYTES <= len(data):
         magic, _, length, _, header_crc = _HEADER.unpack_from(data, offset)
         if magic == _MAGIC and zlib.crc32(data[offset : offset + HEADER_BYTES - 4]) == header_crc:
             return min(len(data), offset + HEADER_BYTES + int(length))
-    return len(data.rstrip(b"\0"))
+    return min(len(data), max(len(data.rstrip(b"\0")), offset + HEADER_BYTES))
 
 
 def _has_zero_sector(data: bytes, start: int, end: int) -> bool:
