@@ -40,8 +40,8 @@ Code = Literal[
 class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The answer to one command.
 
-    `index` and `position` name the change (or, for a refusal, the place in the log where it was decided); a
-    replay of an idempotency key answers with those of the first time.
+    `index` and `position` name the change, or, for an answer that changed nothing, the place in the log where it was
+    given; a replay of an idempotency key answers with those of the first time.
     """
 
     code: Code

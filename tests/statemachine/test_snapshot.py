@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -205,7 +207,7 @@ def test_rows_that_cannot_be(written: bytes, world: World) -> None:
         (4, "a booking twice"),
         (5, "key twice"),
     ):
-        row_type = snapshot._ROW_TYPES[at - 1]
+        row_type: Any = snapshot._ROW_TYPES[at - 1]
         rows = msgspec.msgpack.decode(pieces[at], type=row_type)
         twice = msgspec.msgpack.encode(row_type(0, [*rows.rows, rows.rows[0]]))
         with pytest.raises(SnapshotError, match=complaint):
