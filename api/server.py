@@ -20,8 +20,7 @@ from pathlib import Path
 from aiohttp import web
 
 from api.app import SERVICES, build_app
-from api.birth import give_birth
-from api.problems import Refusal
+from api.birth import give_birth, password_mistake
 from api.protocol import ApiRunner
 from node.config import Config
 from node.disk import StorageError
@@ -48,6 +47,9 @@ async def serve(config: Config, node_id: str, data_dir: Path) -> int:
         secret = Secret.load(config.secret_file)
     except SecretError as error:
         return _refuse(EXIT_USAGE, str(error))
+    password = os.environ.get(config.bootstrap.admin_password_env, "")
+    if password and (mistake := password_mistake(config, password)):
+        return _refuse(EXIT_USAGE, mistake)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +97,7 @@ async def _serve_member(
         log.info("event=stopping node=%s", node_id)
         await member.hand_over()
     except OSError as error:
-        return _refuse(EXIT_FAILED, f"cannot listen on {address.api}: {error.strerror or error}")
+        return _refuse(EXIT_FAILED, f"cannot listen on {address.api}: {_reason(error)}")
     else:
         return EXIT_STOPPED
     finally:
@@ -126,19 +128,21 @@ async def _wait_for_the_end(member: Member, birth: asyncio.Task[None], stop: asy
 
 async def _give_birth(config: Config, member: Member, app: web.Application) -> None:
     password = os.environ.get(config.bootstrap.admin_password_env)
-    if not password:
-        return  # this node has data; the ones without have been refused at the start
-    try:
+    if (
+        password
+    ):  # without one this node has data already: one with an empty folder has been refused at the start
         await give_birth(member, config, app[SERVICES].passwords, password)
-    except Refusal as refusal:
-        env = config.bootstrap.admin_password_env
-        raise RuntimeError(f"{env}: {refusal.detail or refusal.code}") from refusal
 
 
 def _on_signal(signal_number: signal.Signals, stop: asyncio.Event) -> None:
     if stop.is_set():
         log.info("event=signal name=%s note=stopping-already", signal_number.name)
     stop.set()
+
+
+def _reason(error: OSError) -> str:
+    """Why, in the system's words; asyncio's own repeat the address."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _refuse(code: int, message: str) -> int:
