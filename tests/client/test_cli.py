@@ -120,7 +120,7 @@ def test_the_seat_map(shell: Shell) -> None:
     assert lines[2].split() == ["A1", "░", "★", "█"]
     assert lines[3].split() == ["A2", "У", "окна", "░", "·"]
     assert "free" in lines[4]
-    narrow = shell("seats", "--date", "2026-12-01", COLUMNS="20").stdout
+    narrow = shell("seats", "--date", "2026-12-01", COLUMNS="19").stdout
     assert "10" not in narrow.splitlines()[2]
     assert narrow.count("A2 У окна") == 2
     (day,) = json.loads(shell("seats", "--json").stdout)
