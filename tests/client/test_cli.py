@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -267,3 +268,23 @@ def test_a_node_that_may_not_start_says_why_in_one_line(tmp_path: Path) -> None:
     outcomes.append(_node(tmp_path, "--id", "n1"))
     for (_, _, message), outcome in zip(expected, outcomes, strict=True):
         assert (outcome.returncode, outcome.stderr) == (2, f"deskraft node: {message}\n")
+
+
+def test_watching_ends_with_ctrl_c(node: FakeNode, tmp_path: Path) -> None:
+    """--watch prints until it is interrupted, which is its good end."""
+    program = [sys.executable, "-c", "from api.console import main; main(prog_name='deskraft')"]
+    arguments = ["cluster", "status", "--watch", "--json", "--interval", "0.1", "--server", node.url]
+    with subprocess.Popen(
+        [*program, *arguments],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert [json.loads(line)["nodes"][0]["answer"]["node_id"] for line in lines] == ["n1", "n1"]
+    assert (process.returncode, errors) == (0, "")

@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
+import pytest
 import pytest_asyncio
 
 from client.aio import Client
 from client.answers import Booking
-from client.errors import Refused
+from client.errors import Refused, Unauthenticated
 from tests.integration.cluster import ADMIN_LOGIN, ADMIN_PASSWORD, ProcessCluster, running_cluster
 
 PASSWORD = "a long pass phrase"
@@ -128,3 +130,40 @@ async def test_one_winner(cluster: ProcessCluster) -> None:
     finally:
         await asyncio.gather(*(one.close() for one in clients))
     assert ends == {"won": 1, "seat-taken, others offered": 29}
+
+
+async def test_a_paused_leader_fails_no_call(cluster: ProcessCluster) -> None:
+    """SIGSTOP to the leader under load: it accepts connections and says nothing, and yet every call ends well."""
+
+    async def pause() -> None:
+        leader = await cluster.wait_for_leader()
+        await asyncio.sleep(0.5)
+        leader.pause()
+        await cluster.wait_for_leader(not_=leader)
+        await asyncio.sleep(SECONDS_OF_LOAD)
+        leader.resume()
+
+    await _under_load(cluster, pause())
+    await cluster.wait_until_equal()
+
+
+async def test_two_programs_renew_one_kept_session(cluster: ProcessCluster) -> None:
+    """Both hold the same ended access token and refresh key: neither is taken for a thief, also minutes later."""
+    async with Client(cluster.urls) as client:
+        await client.register("ada", PASSWORD)
+        session = msgspec.structs.replace(await client.login("ada", PASSWORD), expires_at=0.0)
+    async with (
+        Client(cluster.urls[0], session=session) as one,
+        Client(cluster.urls[1], session=session) as two,
+    ):
+        assert (await asyncio.gather(one.me(), two.me()))[0].login == "ada"
+        assert one.session is not None
+        assert two.session is not None
+        assert one.session.refresh_token == two.session.refresh_token
+        await one.refresh()
+        assert (await two.me()).login == "ada"
+    async with Client(cluster.urls[2], session=one.session) as three:
+        await three.logout()
+    async with Client(cluster.urls[0], session=one.session) as four:
+        with pytest.raises(Unauthenticated):
+            await four.me()
