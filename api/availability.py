@@ -21,7 +21,7 @@ from statemachine.records import CELL_MS, CELLS_PER_DAY, Space
 from statemachine.state import State
 
 MAX_REMEMBERED_PAGES = 512
-MAX_REMEMBERED_ROWS = 2048
+MAX_REMEMBERED_ROWS = 256  # of one page; with all pages remembered some tens of megabytes
 
 
 class DayPage:
