@@ -102,6 +102,7 @@ class SimNode:
         self.paused_until = 0.0
         self.skew_ms = 0
         self.slow_until = 0.0
+        self.ungated = False  # planted defect: effects leave before what they rest on is durable
         self.stopped_because: str | None = None
 
     @property
@@ -239,7 +240,7 @@ class SimNode:
             self.log.append([payload for payload, _ in frames], highest, self.core.journal.preamble())
 
     def release(self) -> None:
-        while self.core is not None and self.gate and self.gate[0][0] <= self.synced:
+        while self.core is not None and self.gate and (self.ungated or self.gate[0][0] <= self.synced):
             for effect in self.gate.popleft()[1]:
                 self._perform(effect)
 
