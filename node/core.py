@@ -114,6 +114,7 @@ class Core:
         self._was_leading = False
         self._checkpoints: dict[int, bytes] = {}
         self._peer_checkpoints: dict[str, tuple[int, bytes]] = {}
+        self.alarm = ""  # digests differ and nobody can say whose is right: told to people, acted upon by nobody
         self.entries_applied = 0
         self.commands_applied = 0
 
@@ -364,6 +365,7 @@ class Core:
                     f"the state of this member differs from a majority's at entry {index}: its data cannot be trusted. "
                     "Stop it, move its data directory away and let it fetch the state anew"
                 )
+            self.alarm = f"members disagree about the state at entry {index}, and none has a majority on its side"
 
     # Handing leadership over, snapshots, rebuilding.
 

@@ -63,7 +63,7 @@ DEADLINE_SLACK_MS = (
 REDIAL_AFTER_SECONDS = 3.0
 PROBE_SECONDS = 1.0
 LAG_LIMIT_ENTRIES = 1_000
-SNAPSHOT_JOURNAL_BYTES = 256 << 20  # a snapshot is due after that much journal, however few entries it holds
+SNAPSHOT_JOURNAL_BYTES = 64 << 20  # a snapshot is due after that much journal, however few entries it holds
 SNAPSHOT_PAUSE_SECONDS = 0.002  # between two pieces, so that writing one never holds up the loop
 HAND_OVER_SECONDS = 2.0
 SWITCH_INTERVAL_SECONDS = 0.0005  # the journal thread must not wait 5 ms for the interpreter after each sync
@@ -92,6 +92,7 @@ class Member:
         self._snapshot_task: asyncio.Task[None] | None = None
         self._leader_seen: tuple[str | None, int] = (None, 0)
         self._leader_changes = 0
+        self._alarm_logged = ""
         self._snapshots_written = 0
         self._snapshots_installed = 0
         self._read_works_at = float("-inf")
@@ -246,6 +247,9 @@ class Member:
             self._leader_seen = leader
             self._leader_changes += 1
             log.info("term %d: %s leads", leader[1], leader[0])
+        if core.alarm and core.alarm != self._alarm_logged:
+            self._alarm_logged = core.alarm
+            log.error("%s", core.alarm)
         if core.guard.needs_snapshot:
             self._sender.look(core, now)
             if not snapshots.published(self._disk):
@@ -496,6 +500,8 @@ class Member:
             return "this node is stopping"
         if self._halted:
             return "this node is installing a snapshot"
+        if core.alarm:
+            return core.alarm
         if core.leader_id is None:
             return "no leader is known"
         if not core.state.born:
