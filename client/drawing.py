@@ -18,7 +18,7 @@ from rich.text import Text
 
 from client.answers import Availability, Booking, Cluster, Member, Space
 
-DIGEST_CHARACTERS = 12
+DIGEST_CHARACTERS = 8
 PIPE_COLUMNS = 200  # nobody looks at the edge of a pipe; a table cut at 80 would lose its ends
 
 _SYMBOLS = {
@@ -119,15 +119,16 @@ def nodes_table(views: Sequence[NodeView]) -> Table:
     names = {member.api: member.id for view in views if view.answer for member in view.answer.members}
     for view in views:
         host = view.server.partition("://")[2]
+        shown = view.server.removeprefix("http://")  # eighty columns are few
         if view.answer is None:
-            table.add_row(names.get(host, "?"), view.server, Text("✗ no answer", style="red"))
+            table.add_row(names.get(host, "?"), shown, Text("✗ no answer", style="red"))
             continue
         seen = view.answer
         role = Text("★ leader", style="bold green") if seen.role == "leader" else Text(f"  {seen.role}")
         reaches = [member.id for member in seen.members if member.reachable and member.id != seen.node_id]
         table.add_row(
             seen.node_id,
-            view.server,
+            shown,
             role,
             str(seen.term),
             str(seen.commit_index),

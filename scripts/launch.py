@@ -247,6 +247,7 @@ def wait_until_ready(children: list[Child], nodes: Mapping[str, NodeAddress], si
     while waiting:
         for node_id, child in list(waiting.items()):
             if child.process.poll() is not None:
+                child.reported = True
                 raise LaunchError(f"{node_id} {child.ending()}; the end of {child.log}:\n{tail(child.log)}")
             reason = _not_ready_because(nodes[node_id].api)
             if reason is None:
@@ -298,7 +299,8 @@ def stop(children: list[Child], signals: Signals) -> bool:
             graceful = False
         time.sleep(0.05)
     for child in children:
-        if not child.reported and child.process.returncode != 0:
+        early = child.process.returncode == -signal.SIGTERM  # it had not begun yet
+        if not child.reported and child.process.returncode != 0 and not early:
             say(f"{child.node_id} {child.ending()}; see {child.log}")
             graceful = False
     return graceful

@@ -149,7 +149,7 @@ def test_cluster_status_asks_every_node(shell: Shell, node: FakeNode) -> None:
     result = shell("cluster", "status")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[1].split()[:7] == ["n1", node.url, "★", "leader", "3", "9", "9"]
+    assert lines[1].split()[:7] == ["n1", apis[0], "★", "leader", "3", "9", "9"]
     assert lines[2].startswith("n2")
     assert "✗ no answer" in lines[2]
     assert lines[3].startswith(f"{dead}: no connection")

@@ -42,7 +42,7 @@ class Launch:
         self._output = folder / "output"
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, password: str | None = None) -> subprocess.Popen[str]:
         """Start it; its output goes to a file."""
         environment = {k: v for k, v in os.environ.items() if k != "DESKRAFT_ADMIN_PASSWORD"}
         command = [
@@ -154,3 +154,11 @@ def test_a_mistake_in_the_file_is_one_line(launch: Launch) -> None:
     status, line = launch.refused()
     assert (status, line.startswith("scripts/run: cluster.yml: cluster: a text expected")) == (2, True)
     assert not launch.data.exists()
+
+
+def test_a_node_that_dies_at_the_start_is_shown_with_its_log(launch: Launch) -> None:
+    """A password that the nodes refuse: which node, how it ended, its own words; and nobody is left running."""
+    assert launch.start(password="short").wait(START_SECONDS) == 1
+    assert re.search(r"scripts/run: n[123] ended with status 2; the end of .*n[123]\.log:", launch.output())
+    assert "8 to 128 characters" in launch.output()
+    assert "short" not in launch.output()
