@@ -8,7 +8,7 @@ is decided by the log, so that a repeated request meets its first answer and not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -20,10 +20,10 @@ from api.ids import uuid7
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, EmptyBody
 from api.timegrid import cell_of_instant, grid_for
-from api.views import alternative_views, derived_status, etag, is_over
+from api.views import alternative_views, etag, status_at
 from statemachine.commands import BookSeat, CancelBooking
 from statemachine.outcomes import Outcome
-from statemachine.records import Booking, Space
+from statemachine.records import CELL_MS, Booking, Space
 from statemachine.state import State
 
 MAX_RESOLUTIONS = 3  # of a request against rules that change meanwhile
@@ -98,7 +98,8 @@ def _booking_answer(
     booking = outcome.result
     assert isinstance(booking, Booking)
     services = exchange.services
-    text = services.booking_texts.text(booking, services.replica.state, None)
+    # The status of the record, not of this moment: a repeated request gets its first answer, completed or not.
+    text = services.booking_texts.text(booking, services.replica.state, booking.status)
     return raw_json_answer(text, outcome.index, status=status, extra=(etag(booking.revision), *extra))
 
 
@@ -129,7 +130,8 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     if booking is None or (booking.user_id != user.id and user.role != "admin"):
         raise Refusal("booking-not-found")
     services = exchange.services
-    text = services.booking_texts.text(booking, state, services.replica.now_ms())
+    status = status_at(booking, services.replica.now_ms())
+    text = services.booking_texts.text(booking, state, status)
     return raw_json_answer(text, exchange.index, extra=(etag(booking.revision),))
 
 
@@ -144,23 +146,21 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
     begin = _position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
     now_ms = exchange.services.replica.now_ms()
     texts = exchange.services.booking_texts
+    when, wanted_status = query.get("when"), query.get("status")
     items: list[bytes] = []
     position = begin
-    for position, booking in _scan(state, ids, begin):
-        if len(items) == limit:
-            position += 1  # this one begins the next page
-            break
-        if _wanted(booking, query.get("when"), query.get("status"), now_ms):
-            items.append(texts.text(booking, state, now_ms))
-    cursor = f"{position}.{ids[position]}" if 0 < position < len(ids) else None
+    while position > max(0, begin - MAX_SCANNED_BOOKINGS) and len(items) < limit:
+        position -= 1
+        booking = state.bookings[ids[position]]
+        status = status_at(booking, now_ms)
+        if wanted_status is not None and status != wanted_status:
+            continue
+        if when is not None and (booking.end_cell * CELL_MS <= now_ms) != (when == "past"):
+            continue
+        items.append(texts.text(booking, state, status))
+    cursor = f"{position}.{ids[position]}" if position > 0 else None
     extra = [("Link", _next_link(exchange, cursor))] if cursor else []
     return raw_json_answer(texts.page(items, cursor), exchange.index, extra=extra)
-
-
-def _scan(state: State, ids: Sequence[str], begin: int) -> Iterator[tuple[int, Booking]]:
-    """Positions and bookings before `begin`, downwards, at most MAX_SCANNED_BOOKINGS of them."""
-    for position in range(begin - 1, max(-1, begin - 1 - MAX_SCANNED_BOOKINGS), -1):
-        yield position, state.bookings[ids[position]]
 
 
 def _position_before(ids: Sequence[str], cursor: str) -> int:
@@ -175,12 +175,6 @@ def _position_before(ids: Sequence[str], cursor: str) -> int:
         if booking_id in ids:
             return ids.index(booking_id)
     raise parameter_refusal("cursor", "is not one that this call has given")
-
-
-def _wanted(booking: Booking, when: str | None, status: str | None, now_ms: int) -> bool:
-    if when is not None and is_over(booking, now_ms) != (when == "past"):
-        return False
-    return status is None or derived_status(booking, now_ms) == status
 
 
 def _next_link(exchange: Exchange, cursor: str) -> str:

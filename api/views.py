@@ -12,6 +12,8 @@ from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space, User
 from statemachine.state import State
 
+Status = Literal["confirmed", "cancelled", "completed"]
+
 MAX_REMEMBERED_TEXTS = 20_000
 
 
@@ -43,17 +45,20 @@ class BookingTexts:
         self._young: dict[tuple[str, str, str], bytes] = {}
         self._old: dict[tuple[str, str, str], bytes] = {}
 
-    def text(self, booking: Booking, state: State, now_ms: int | None) -> bytes:
+    def text(self, booking: Booking, state: State, status: Status) -> bytes:
         """What `booking_view` shows, as bytes."""
         space = state.spaces.get(booking.space_id)
-        status = booking.status if now_ms is None else derived_status(booking, now_ms)
-        key = (booking.revision, space.revision if space else "", status)
-        text = self._young.get(key) or self._old.get(key)
+        key = (booking.revision, status, space.revision if space else "")
+        text = self._young.get(key)
+        return text if text is not None else self._made(key, booking, state, status)
+
+    def _made(self, key: tuple[str, str, str], booking: Booking, state: State, status: Status) -> bytes:
+        text = self._old.get(key)
         if text is None:
-            text = msgspec.json.encode(booking_view(booking, state, now_ms))
-            if len(self._young) >= MAX_REMEMBERED_TEXTS:
-                self._old, self._young = self._young, {}
-            self._young[key] = text
+            text = msgspec.json.encode(booking_view(booking, state, status))
+        if len(self._young) >= MAX_REMEMBERED_TEXTS:
+            self._old, self._young = self._young, {}
+        self._young[key] = text
         return text
 
     def page(self, texts: list[bytes], cursor: str | None) -> bytes:
@@ -61,8 +66,8 @@ class BookingTexts:
         return b'{"items":[' + b",".join(texts) + b'],"next":' + msgspec.json.encode(cursor) + b"}"
 
 
-def booking_view(booking: Booking, state: State, now_ms: int | None) -> BookingView:
-    """A booking at `now_ms`. None leaves `completed` out: a repeated write gets the status of its first answer."""
+def booking_view(booking: Booking, state: State, status: Status) -> BookingView:
+    """A booking with the status that people see (`status_at`)."""
     space = state.spaces.get(booking.space_id)
     zone = zone_of(space.timezone if space else "UTC")
     return BookingView(
@@ -74,23 +79,18 @@ def booking_view(booking: Booking, state: State, now_ms: int | None) -> BookingV
         starts_at=rfc3339_of_cell(booking.start_cell, zone),
         ends_at=rfc3339_of_cell(booking.end_cell, zone),
         timezone=space.timezone if space else "UTC",
-        status=booking.status if now_ms is None else derived_status(booking, now_ms),
+        status=status,
         created_at=rfc3339_of_ms(booking.created_at_ms, zone),
         cancelled_at=rfc3339_of_ms(booking.cancelled_at_ms, zone) if booking.cancelled_at_ms else None,
         revision=booking.revision,
     )
 
 
-def derived_status(booking: Booking, now_ms: int) -> Literal["confirmed", "cancelled", "completed"]:
+def status_at(booking: Booking, now_ms: int) -> Status:
     """The status that people see: a confirmed booking whose end is past is completed."""
-    if booking.status == "confirmed" and is_over(booking, now_ms):
+    if booking.status == "confirmed" and booking.end_cell * CELL_MS <= now_ms:
         return "completed"
     return booking.status
-
-
-def is_over(booking: Booking, now_ms: int) -> bool:
-    """Whether the end of a booking is past."""
-    return booking.end_cell * CELL_MS <= now_ms
 
 
 def alternative_views(outcome: Outcome, state: State) -> list[AlternativeView]:
