@@ -45,6 +45,8 @@ class Launch:
     def start(self, *arguments: str, password: str | None = None) -> subprocess.Popen[str]:
         """Start it; its output goes to a file."""
         environment = {k: v for k, v in os.environ.items() if k != "DESKRAFT_ADMIN_PASSWORD"}
+        if password is not None:
+            environment["DESKRAFT_ADMIN_PASSWORD"] = password
         command = [
             sys.executable,
             str(ROOT / "scripts" / "launch.py"),
