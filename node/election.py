@@ -21,9 +21,11 @@ ELECTION_SECONDS = (
     0.4,
     0.8,
 )  # silence of the leader after which a member asks for a pre-vote, drawn each time
-RETRY_SECONDS = (0.08, 0.25)  # until the next round of pre-votes
+RETRY_SECONDS = (0.03, 0.12)  # until the next round of pre-votes
 BROKEN_LINK_SECONDS = (0.0, 0.03)  # after the leader's connection broke
-COURTESY_SECONDS = (0.15, 0.3)  # after agreeing to somebody else's campaign
+COURTESY_SECONDS = (0.1, 0.2)  # after agreeing to somebody else's campaign
+CAMPAIGN_SECONDS = (0.1, 0.2)  # for a campaign to win; doubled for each one that did not, for slow disks
+MAX_CAMPAIGN_DOUBLINGS = 3
 STALL_SECONDS = 0.15  # a gap between two looks at the clock after which silence proves nothing
 
 
@@ -52,6 +54,7 @@ class Elections:
         self._looked_at = now
         self.may_lead = True  # false while this member's clock is far from the others'
         self.started = 0
+        self._campaigns = 0  # since a leader was last heard
 
     def _draw(self, bounds: tuple[float, float]) -> float:
         return self._rng.uniform(*bounds)
@@ -61,6 +64,7 @@ class Elections:
         self._leader_heard_at = now
         self._deadline = now + self._draw(ELECTION_SECONDS)
         self._grants.clear()
+        self._campaigns = 0
 
     def leader_lost(self, now: float) -> None:
         """The connection from the leader broke (F12)."""
@@ -73,6 +77,7 @@ class Elections:
         self._looked_at = now
         if self._guard.leading:
             self._deadline = now + self._draw(ELECTION_SECONDS)
+            self._campaigns = 0
             return
         if stalled:
             # We were paused; what the leader sent meanwhile may be waiting to be read.
@@ -119,7 +124,9 @@ class Elections:
 
     def _campaign(self, now: float) -> None:
         self.started += 1
-        self._deadline = now + self._draw(ELECTION_SECONDS)
+        doublings = min(self._campaigns, MAX_CAMPAIGN_DOUBLINGS)
+        self._deadline = now + self._draw(CAMPAIGN_SECONDS) * 2**doublings
+        self._campaigns += 1
         self._round += 1  # answers to older pre-votes are stale now
         engine = self._guard.engine
         for peer_id in self._linked:
@@ -132,7 +139,7 @@ class Elections:
         """A real vote request: granting it postpones our own campaign."""
         self._guard.on_request_vote(peer_id, message)
         if self._guard.journal.vote == peer_id and self._guard.term == message.term:
-            self._deadline = max(self._deadline, now + self._draw(ELECTION_SECONDS))
+            self._deadline = max(self._deadline, now + self._draw(COURTESY_SECONDS))
 
     def on_vote(self, peer_id: str, message: Vote) -> None:
         """A vote for us. The others are in sight while it is counted, so that winning reaches them at once."""
