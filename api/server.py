@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from aiohttp import web
 
 from api.app import SERVICES, build_app
 from api.birth import give_birth, password_mistake
-from api.protocol import ApiRunner
+from api.protocol import MAX_CONNECTIONS, ApiRunner
 from node.config import Config
 from node.disk import StorageError
 from node.guard import FailStopError
@@ -36,6 +37,7 @@ FINISH_SECONDS = 5.0  # for requests in flight when the node stops
 KEEPALIVE_SECONDS = 75.0
 BACKLOG_CONNECTIONS = 1024
 MAX_LINE_BYTES = 8190
+FILES_KEPT_BACK = 256  # for the journal, snapshots and peers, whatever clients do
 
 log = logging.getLogger("deskraft.node")
 
@@ -82,6 +84,7 @@ async def _serve_member(
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=FINISH_SECONDS,
         max_line_size=MAX_LINE_BYTES,
+        max_connections=_connections_allowed(),
     )
     address = config.nodes[node_id]
     birth: asyncio.Task[None] | None = None
@@ -138,6 +141,18 @@ def _on_signal(signal_number: signal.Signals, stop: asyncio.Event) -> None:
     if stop.is_set():
         log.info("event=signal name=%s note=stopping-already", signal_number.name)
     stop.set()
+
+
+def _connections_allowed() -> int:
+    """How many connections of clients leave enough files to the rest of the node; asks the system for more first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + FILES_KEPT_BACK
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(FILES_KEPT_BACK // 4, min(MAX_CONNECTIONS, soft - FILES_KEPT_BACK))
 
 
 def _reason(error: OSError) -> str:

@@ -10,13 +10,16 @@ import re
 from typing import Any, get_args
 
 import pytest
+from aiohttp import web
 
-from api.app import API_CALLS
+from api.app import API_CALLS, build_app
 from api.bodies import MAX_BODY_BYTES
 from api.problems import KINDS
+from api.protocol import ApiRunner
 from node.replica import OutcomeUnknownError, OverloadedError, UnavailableError
 from statemachine.outcomes import Code
-from tests.api.conftest import PASSWORD, Node, expect_problem
+from tests.api.conftest import CONFIG, PASSWORD, SECRET, Node, expect_problem
+from tests.api.fake_replica import FakeReplica
 
 BOOKINGS = "/api/v1/bookings"
 LOGIN = "/api/v1/auth/login"
@@ -145,6 +148,30 @@ async def test_broken_http_gets_a_short_answer_and_no_version(node: Node) -> Non
         assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer[:100]
         assert b"application/problem+json" in answer, answer
         assert b"Python" not in answer and b"aiohttp" not in answer
+
+
+async def test_a_connection_over_the_limit_is_told_so_and_closed(replica: FakeReplica) -> None:
+    runner = ApiRunner(build_app(replica, SECRET, CONFIG, "n1"), replica, max_connections=2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert (
+        answer.startswith(b"HTTP/1.1 503 ") and b"problem+json" in answer and b"Retry-After: 1\r\n" in answer
+    )
+    writer.close()
+    held.pop()[1].close()
+    await asyncio.sleep(0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+    for _, open_writer in (*held, (reader, writer)):
+        open_writer.close()
+    await runner.cleanup()
 
 
 async def test_an_unknown_expectation_is_417_and_100_continue_is_met(node: Node) -> None:
