@@ -34,6 +34,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 FINISH_SECONDS = 5.0  # for requests in flight when the node stops
+STEP_ASIDE_SECONDS = 0.3  # in which answers end the connections that are in use, before the rest are cut
 KEEPALIVE_SECONDS = 75.0
 BACKLOG_CONNECTIONS = 1024
 MAX_LINE_BYTES = 8190
@@ -62,9 +63,7 @@ async def serve(config: Config, node_id: str, data_dir: Path) -> int:
         return _refuse(EXIT_FAILED, str(error))
     except OSError as error:
         address = config.nodes[node_id].raft
-        return _refuse(
-            EXIT_FAILED, f"cannot open {data_dir} or listen on {address}: {error.strerror or error}"
-        )
+        return _refuse(EXIT_FAILED, f"cannot open {data_dir} or listen on {address}: {_reason(error)}")
     try:
         return await _serve_member(config, node_id, secret, member, stop)
     finally:
@@ -99,6 +98,7 @@ async def _serve_member(
             return _refuse(EXIT_FAILED, failure)
         log.info("event=stopping node=%s", node_id)
         await member.hand_over()
+        await asyncio.sleep(STEP_ASIDE_SECONDS)
     except OSError as error:
         return _refuse(EXIT_FAILED, f"cannot listen on {address.api}: {_reason(error)}")
     else:
