@@ -39,8 +39,12 @@ async def reserve(
     start_of: Callable[[Space], int],
     seat_id: str,
     slots: int,
+    nowhere: str = "unknown-space",
 ) -> web.Response:
-    """Book a seat: resolve the time against the rules of the space, and again when they have changed."""
+    """Book a seat: resolve the time against the rules of the space, and again when they have changed.
+
+    `nowhere` is the refusal when no space can be chosen.
+    """
     identity = exchange.identity()
     key = exchange.idempotency_key()
     services = exchange.services
@@ -54,7 +58,7 @@ async def reserve(
             exchange.index = replica.applied_index
             space = choose_space(replica.state)
         if space is None:
-            raise Refusal("unknown-space")
+            raise Refusal(nowhere)
         start_cell = start_of(space)
         command = BookSeat(
             uuid7(replica.now_ms()), space.id, seat_id, start_cell, slots, grid_for(space, start_cell, slots)

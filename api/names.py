@@ -30,6 +30,7 @@ async def book(exchange: Exchange, body: BookBody) -> web.Response:
         lambda space: cell_of_local(space, day, at),
         body.seat,
         body.slots,
+        "unknown-seat" if body.space is None else "unknown-space",
     )
 
 

@@ -68,7 +68,7 @@ async def test_book_needs_the_space_only_when_two_have_the_seat(node: Node) -> N
     problem = await expect_problem(await node.post("/book", body, token), 422, "space-needed")
     assert "berlin" in problem["detail"] and "york" in problem["detail"]
     assert (await node.post("/book", body | {"space": "york"}, token)).status == 201
-    await expect_problem(await node.post("/book", body | {"seat": "no"}, token), 422, "unknown-space")
+    await expect_problem(await node.post("/book", body | {"seat": "no"}, token), 422, "unknown-seat")
     await expect_problem(await node.post("/book", body | {"space": "no"}, token), 422, "unknown-space")
     await expect_problem(await node.post("/book", body | {"space": "hq"}, token), 422, "unknown-seat")
 
