@@ -126,6 +126,9 @@ def scan_segment(name: str, data: bytes, first_sequence: int | None, is_last: bo
                 f"{name}: the frame at byte {offset} is damaged, and whole ones follow it"
             )
         later = data.find(_MAGIC.to_bytes(4, "little"), later + 1)
+    if rest_end > torn_end:
+        # One write is one frame and only the last write can be torn, so nothing ever stands behind a torn frame.
+        raise CorruptJournalError(f"{name}: the frame at byte {offset} is damaged, and more follows it")
     if not is_last or not _has_zero_sector(data, offset, torn_end):
         raise CorruptJournalError(f"{name}: the frame at byte {offset} is damaged (checksum)")
     return ScannedSegment(payloads, sequence or 0, offset, rest_end - offset)
