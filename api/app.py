@@ -11,7 +11,7 @@ from api import accounts, bookings, names, operations, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
-from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate, refuse_expectation
+from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
 from api.metrics import RequestMetrics
 from api.openapi import document
 from api.passwords import Cost, LoginThrottle, PasswordHasher
@@ -63,9 +63,9 @@ def build_app(
     calls = (*API_CALLS, document_call(document(API_CALLS, config.cluster)), *site_calls(origins))
     for path, here in _by_path(calls).items():
         gate = Gate(services, path, here)
-        app.router.add_route("*", path, gate.handle, expect_handler=refuse_expectation)
+        app.router.add_route("*", path, gate.handle, expect_handler=gate.meet_expectation)
     nowhere = Gate(services, "other", ())
-    app.router.add_route("*", "/{tail:.*}", nowhere.handle, expect_handler=refuse_expectation)
+    app.router.add_route("*", "/{tail:.*}", nowhere.handle, expect_handler=nowhere.meet_expectation)
     app.cleanup_ctx.append(_close_services)
     return app
 

@@ -178,7 +178,7 @@ async def test_an_unknown_expectation_is_417_and_100_continue_is_met(node: Node)
     answer = await node.client.post(
         LOGIN, data=b"{}", headers={"Expect": "magic", "Content-Type": "application/json"}
     )
-    assert (answer.status, answer.content_type) == (417, "application/problem+json")
+    await expect_problem(answer, 417, "expectation-failed")
     answer = await node.client.post(
         LOGIN, data=b"{}", headers={"Content-Type": "application/json"}, expect100=True
     )
