@@ -41,7 +41,9 @@ def list_of(known: tuple[str, ...], text: str) -> list[str]:
     names = [name for name in text.replace(" ", "").split(",") if name]
     for name in names:
         if name in PEERS_NOT_BUILT and known is PEERS:
-            raise argparse.ArgumentTypeError(f"{name} is not measured by this version; there is: {', '.join(PEERS)}")
+            raise argparse.ArgumentTypeError(
+                f"{name} is not measured by this version; there is: {', '.join(PEERS)}"
+            )
         if name not in known:
             raise argparse.ArgumentTypeError(f"unknown: {name}; there is: {', '.join(known)}")
     if not names:
@@ -68,15 +70,29 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--case", type=lambda text: list_of(CASES, text), default=list(CASES), metavar="LIST", help="which cases"
+        "--case",
+        type=lambda text: list_of(CASES, text),
+        default=list(CASES),
+        metavar="LIST",
+        help="which cases",
     )
     parser.add_argument(
-        "--peers", type=lambda text: list_of(PEERS, text), default=list(PEERS), metavar="LIST", help="beside what"
+        "--peers",
+        type=lambda text: list_of(PEERS, text),
+        default=list(PEERS),
+        metavar="LIST",
+        help="beside what",
     )
     parser.add_argument(
-        "--seconds", type=_seconds, default=DEFAULT_SECONDS, metavar="S", help="for each case (default: %(default)s)"
+        "--seconds",
+        type=_seconds,
+        default=DEFAULT_SECONDS,
+        metavar="S",
+        help="for each case (default: %(default)s)",
     )
-    parser.add_argument("--json", type=lambda text: Path(text).absolute(), metavar="FILE", help="write the figures too")
+    parser.add_argument(
+        "--json", type=lambda text: Path(text).absolute(), metavar="FILE", help="write the figures too"
+    )
     return parser.parse_args(arguments)
 
 
@@ -93,7 +109,14 @@ def main() -> NoReturn:
     except SetupError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         sys.exit(2)
-    arguments = ["--case", ",".join(chosen.case), "--peers", ",".join(chosen.peers), "--seconds", str(chosen.seconds)]
+    arguments = [
+        "--case",
+        ",".join(chosen.case),
+        "--peers",
+        ",".join(chosen.peers),
+        "--seconds",
+        str(chosen.seconds),
+    ]
     arguments += ["--json", str(chosen.json)] if chosen.json else []
     os.chdir(ROOT)
     os.execv(python, [str(python), "-m", "scripts.benchmarking", *arguments])  # noqa: S606 - the one just made

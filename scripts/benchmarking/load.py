@@ -134,6 +134,7 @@ class _Connection(asyncio.Protocol):
         self._began = 0.0
         self._sent = 0.0
         self._resting = False
+        self._moving = False
 
     # Connecting.
 
@@ -165,9 +166,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._resting or (self._request is not None and not self._fail("connection lost")):
+        moving, self._moving = self._moving, False
+        if self._resting:
             return
-        self.connect()
+        if self._request is None or moving or self._fail("connection lost"):
+            self.connect()
 
     def close(self) -> None:
         """Done with."""
@@ -226,8 +229,9 @@ class _Connection(asyncio.Protocol):
             if wrong is not None:
                 tally.violate(wrong)
         elif status in NOT_NOW and load.script.may_fail:
-            if self._fail(f"status {status}"):
-                asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._move)
+            if self._fail(f"status {status}") and self._transport is not None:
+                self._moving = True
+                self._transport.abort()  # `connection_lost` goes on with the same request elsewhere
             return
         else:
             tally.violate(f"status {status}: {request.data[:60]!r} was answered {body[:200]!r}")
@@ -251,14 +255,6 @@ class _Connection(asyncio.Protocol):
             self._rest()
             return False
         return True
-
-    def _move(self) -> None:
-        """Go on with the same request elsewhere."""
-        if self._transport is not None:
-            self._request, request = None, self._request
-            self._transport.abort()
-            self._request = request
-            self._transport = None
 
     def look(self, now: float) -> None:
         """An attempt that is not answered in time is given up."""

@@ -1,0 +1,178 @@
+"""Tables, targets and the verdict."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from scripts.benchmarking.core import CoreFigures
+from scripts.benchmarking.over_http import Figures, quantile
+
+BOOKING_RATIO, READ_RATIO = 9.0, 4.5
+P99_MS = 200.0
+CORE_PER_SECOND, CORE_OUTSTANDING = 30_000.0, 100
+CORE_MEDIAN_MS = 2.0
+WRITES, READS = ("book",), ("availability", "history")
+
+
+class Target(Struct):
+    """A speed that is aimed at, and whether it was reached."""
+
+    name: str
+    wanted: str
+    got: str
+    met: bool
+
+
+class Machine(Struct):
+    """Where it was measured."""
+
+    cores: int
+    python: str
+    system: str
+    aiohttp: str
+    sync_p50_ms: float
+    sync_p99_ms: float
+    load_before: float
+    load_after: float
+
+
+class Report(Struct):
+    """Everything, for --json."""
+
+    machine: Machine
+    seconds: float
+    http: list[Figures]
+    core: list[CoreFigures]
+    targets: list[Target]
+    violations: list[str]
+
+
+def machine(sync_ms: list[float], load_before: float) -> Machine:
+    """What is known of this machine."""
+    return Machine(
+        os.cpu_count() or 0,
+        platform.python_version(),
+        f"{platform.system()} {platform.release()}",
+        version("aiohttp"),
+        quantile(sync_ms, 0.5),
+        quantile(sync_ms, 0.99),
+        load_before,
+        os.getloadavg()[0],
+    )
+
+
+def targets_of(http: list[Figures], core: list[CoreFigures]) -> list[Target]:
+    """The targets that the cases which ran can speak of."""
+    found = []
+    for figures in http:
+        limit = BOOKING_RATIO if figures.name in WRITES else READ_RATIO if figures.name in READS else None
+        if limit is not None and figures.ratio is not None:
+            name = f"{figures.name}: CPU, as a multiple of the constant's"
+            found.append(Target(name, f"≤ {limit:g}", f"{figures.ratio:.1f}", figures.ratio <= limit))
+        if figures.name == "failure":
+            name = "failure: p99 while a follower is killed and returns"
+            found.append(
+                Target(name, f"< {P99_MS:g} ms", f"{figures.p99_ms:.0f} ms", figures.p99_ms < P99_MS)
+            )
+    for run in core:
+        if (run.what, run.where) != ("book", "leader"):
+            continue
+        if run.outstanding == CORE_OUTSTANDING:
+            met = run.per_second >= CORE_PER_SECOND
+            name = f"core: commands/s with {CORE_OUTSTANDING} outstanding"
+            found.append(Target(name, f"≥ {CORE_PER_SECOND:,.0f}", f"{run.per_second:,.0f}", met))
+        if run.outstanding == 1:
+            met = run.p50_ms <= CORE_MEDIAN_MS
+            found.append(
+                Target("core: median with 1", f"≤ {CORE_MEDIAN_MS:g} ms", f"{run.p50_ms:.2f} ms", met)
+            )
+    return found
+
+
+def tables(report: Report) -> str:
+    """The figures as text, in columns."""
+    here = report.machine
+    lines = [
+        "",
+        f"{here.cores} cores, {here.system}, Python {here.python}, aiohttp {here.aiohttp}; load average "
+        f"{here.load_before:.1f} before, {here.load_after:.1f} after; fdatasync of 4 KiB: "
+        f"p50 {here.sync_p50_ms:.2f} ms, p99 {here.sync_p99_ms:.2f} ms",
+    ]
+    if report.core:
+        rows = [
+            (
+                f"{run.what} on {run.where}", f"{run.outstanding}", f"{run.per_second:,.0f}", f"{run.p50_ms:.2f}",
+                f"{run.p99_ms:.2f}", f"{run.max_ms:.1f}", f"{run.cpu_s_per_1000:.3f}", f"{run.maker_cpu:.0%}",
+            )
+            for run in report.core
+        ]  # fmt: skip
+        heads = ("core", "outstanding", "per s", "p50 ms", "p99 ms", "max ms", "CPU s/1000", "maker's core")
+        lines += ["", *_columns(heads, rows)]
+    if report.http:
+        rows = [
+            (
+                each.name, f"{each.requests:,}", f"{each.per_second:,.0f}", f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}",
+                f"{each.max_ms:.1f}", f"{each.cpu_s_per_1000:.3f}", "-" if each.ratio is None else f"{each.ratio:.1f}",
+                f"{each.own_cpu_s_per_1000:.3f}", _counts(each.statuses), _counts(each.errors) or "none",
+            )
+            for each in report.http
+        ]  # fmt: skip
+        heads = (
+            "over HTTP", "requests", "per s", "p50 ms", "p99 ms", "max ms", "CPU s/1000", "× constant",
+            "load's own", "statuses", "errors",
+        )  # fmt: skip
+        lines += ["", *_columns(heads, rows)]
+        lines += [f"{each.name}: {note}" for each in report.http for note in each.notes]
+        lines += [
+            f"{each.name}: {each.failed} requests given up"
+            for each in report.http
+            if each.errors or each.failed
+        ]
+    return "\n".join(lines)
+
+
+def _counts(counts: dict[int, int] | dict[str, int]) -> str:
+    return ", ".join(f"{name} ×{number}" for name, number in counts.items())
+
+
+def _columns(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    last = len(heads) - 1
+
+    def line(row: tuple[str, ...]) -> str:
+        words = [
+            text.ljust(width) if i == 0 or i >= min(9, last + 1) else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(words).rstrip()
+
+    return [line(heads), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
+
+
+def conclusion(report: Report) -> str:
+    """Targets, violations, and the verdict on the last line."""
+    lines = [""]
+    for target in report.targets:
+        lines.append(
+            f"{'met   ' if target.met else 'MISSED'}  {target.name}: {target.got} (wanted {target.wanted})"
+        )
+    lines += [f"VIOLATED  {text}" for text in report.violations]
+    met = sum(target.met for target in report.targets)
+    speed = f"{met} of {len(report.targets)} speed targets met"
+    ran = len(report.core) + len(report.http)
+    if report.violations:
+        lines.append(f"bench: VIOLATED: {len(report.violations)} violations in {ran} runs; {speed}")
+    else:
+        lines.append(f"bench: nothing violated in {ran} runs; {speed}")
+    return "\n".join(lines)
+
+
+def write_json(report: Report, path: Path) -> None:
+    """All of it, for machines."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
