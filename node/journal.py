@@ -219,7 +219,8 @@ class RaftJournal:
                 f"the snapshot ends at entry {last[1]} and the journal begins at {self.first_index}"
             )
         self.entries = [previous, last]
-        self.term = max(self.term, last[2])
+        if last[2] > self.term:
+            self.term, self.vote = last[2], None
         return False
 
 

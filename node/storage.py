@@ -84,6 +84,12 @@ def open_storage(disk: Disk, segment_bytes: int = SEGMENT_BYTES) -> Opened:
                 f"the journal begins at entry {journal.first_index} and there is no snapshot of what was before"
             )
         return Opened(log, journal, None, State())
+    if not recovered:
+        # A member journals its term and vote before it can have a snapshot, and starting over leaves a frame as well.
+        raise CorruptJournalError(
+            f"there is {names[-1]} and no journal: what this member promised since then is forgotten. Move its data "
+            "directory away and let it fetch the state from the others, or restore a backup"
+        )
     head, state = snapshots.load(disk, names[-1])
     if not journal.align(head.previous, head.last):
         log.start_over(journal.reset_frame(head.previous, head.last), head.last_index)

@@ -7,7 +7,6 @@ the disk of the simulator, whose files can be damaged byte by byte.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from node.segments import (
     encode_frame,
     scan_segment,
 )
-from tests.simulation.disk import SimCrash, SimDisk
+from tests.simulation.disk import SimDisk, SimulatedCrashError
 
 SEGMENT_BYTES = 8 << 10
 PREAMBLE = b"[preamble]"
@@ -121,13 +120,13 @@ def test_a_frame_over_the_limit_is_refused_before_anything_is_written(disk: Disk
     assert opened(disk)[1] == [PREAMBLE + text(1)]
 
 
-def torn(frame: bytes, offset: int, kept: Callable[[int], bool]) -> bytes:
-    """The frame as a device left it that wrote only the sectors of which `kept(number)`."""
-    result = bytearray(len(frame))
-    for position in range(len(frame)):
-        if kept((offset + position) // SECTOR_BYTES):
-            result[position] = frame[position]
-    return bytes(result)
+def torn(frame: bytes, offset: int, kept: int) -> bytes:
+    """The frame as a device left it that wrote only some of its sectors: those whose bits are set in `kept`."""
+    first = offset // SECTOR_BYTES
+    return bytes(
+        byte if kept >> ((offset + position) // SECTOR_BYTES - first) & 1 else 0
+        for position, byte in enumerate(frame)
+    )
 
 
 @pytest.mark.parametrize("start", [0, 1, 5, HEADER_BYTES - 1, HEADER_BYTES, 200, SECTOR_BYTES - 1])
@@ -148,9 +147,7 @@ def test_every_torn_last_frame_is_erased_and_appending_goes_on(start: int) -> No
         first_sector, last_sector = offset // SECTOR_BYTES, (offset + len(frame) - 1) // SECTOR_BYTES
         if kept >= 1 << (last_sector - first_sector + 1):
             continue
-        damaged = torn(
-            frame, offset, lambda sector, kept=kept, first=first_sector: bool(kept >> (sector - first) & 1)
-        )  # type: ignore[misc]  # bound now
+        damaged = torn(frame, offset, kept)
         spoil(disk, FIRST, offset, damaged)
         log, found = opened(disk)
         whole = damaged == frame
@@ -177,7 +174,7 @@ def test_a_crash_in_any_append_loses_at_most_that_append(seed: int) -> None:
                 attempted = text(number, rng.choice([20, 300, 900, 1700]))
                 log.append([attempted], number, b"")
                 synced.append(attempted)
-        except SimCrash:
+        except SimulatedCrashError:
             pass
         disk.crash()
         log, found = opened(disk, 4 << 10)
@@ -327,7 +324,7 @@ def test_a_crash_in_starting_over_leaves_the_old_journal_or_the_new(seed: int) -
         finished = True
         try:
             log.start_over(b"[reset]", 1000)
-        except SimCrash:
+        except SimulatedCrashError:
             finished = False
         disk.crash()
         log, found = opened(disk)
