@@ -99,7 +99,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> NoReturn:
     """Parse, install, and become the benchmark."""
     chosen = parse(sys.argv[1:])
-    from environment import ROOT, SetupError, ensure
+    from environment import ROOT, SetupError, ensure  # beside this file; of no use inside the environment
 
     if not sys.platform.startswith("linux"):
         print("scripts/bench: Linux is needed: the nodes' CPU time is read from /proc", file=sys.stderr)

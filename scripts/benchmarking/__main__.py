@@ -50,7 +50,10 @@ def main() -> int:
         http_figures,
         core_figures,
         report.targets_of(http_figures, core_figures),
-        [text for figures in (*core_figures, *http_figures) for text in figures.violations],
+        [
+            *(text for run in core_figures for text in run.violations),
+            *(text for case in http_figures for text in case.violations),
+        ],
     )
     print(report.tables(told))
     if chosen.json is not None:

@@ -85,7 +85,7 @@ class World:
 
     def booking(self, user: int, slot: Slot, expected: frozenset[int] = _CREATED) -> Request:
         """A request for a slot."""
-        body = '{"space_id":"%s","seat_id":"%s","starts_at":"%s"}' % slot
+        body = '{{"space_id":"{}","seat_id":"{}","starts_at":"{}"}}'.format(*slot)
         return Request(self.post(user, "/api/v1/bookings", body.encode()), expected, slot)
 
     def page(self, user: int, number: int) -> Request:

@@ -13,7 +13,7 @@ import time
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from statemachine.outcomes import Outcome
 from statemachine.records import CELL_SECONDS, Space
 
 TIMEOUT_SECONDS = 2.2  # what the API gives to the cluster
-USER_ID, SESSION_ID, PASSWORD_HASH = "bench-user", "bench-session", "no hash at all"
+USERS = 100
+PASSWORD_HASH = "no hash at all"  # noqa: S105 - nobody verifies it here
 SESSION_MS = 24 * 3600 * 1000
 LANE_DAYS = 400  # days of slots between two runs, so that they never meet
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
@@ -55,24 +56,26 @@ class Worker:
         }
 
     async def prepare(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Bear the cluster, with one user who is logged in. The hash is no hash: nobody verifies it here."""
+        """Bear the cluster, with users who are logged in."""
         spaces = self._config.bootstrap.spaces
-        for command in (
-            BirthCluster("bench-admin", "admin", "admin", PASSWORD_HASH, spaces),
-            RegisterUser(USER_ID, "bench", "bench", PASSWORD_HASH),
-            OpenSession(SESSION_ID, USER_ID, PASSWORD_HASH, "", SESSION_MS),
-        ):
-            outcome = await self._execute(command, "")
-            assert outcome.ok, f"{type(command).__name__}: {outcome.code}"
+        await self._must(BirthCluster("bench-admin", "admin", "admin", PASSWORD_HASH, spaces))
+        for user in map(_user_id, range(USERS)):
+            await self._must(RegisterUser(user, user, user, PASSWORD_HASH))
+            await self._must(OpenSession(user, user, PASSWORD_HASH, "", SESSION_MS))
         return {}
+
+    async def _must(self, command: Command) -> None:
+        outcome = await self._execute(command, "")
+        assert outcome.ok, f"{command}: {outcome.code}"
 
     async def book(self, order: dict[str, Any]) -> dict[str, Any]:
         """Keep `outstanding` commands under way for `seconds`, on the slots of `lane`."""
         commands = self._commands(order["lane"])
+        users = cycle([_user_id(number) for number in range(USERS)])
         refused: list[str] = []
 
         async def one() -> None:
-            outcome = await self._execute(next(commands), SESSION_ID)
+            outcome = await self._execute(next(commands), next(users))
             if not outcome.ok:
                 refused.append(outcome.code)
 
@@ -86,13 +89,13 @@ class Worker:
 
         return await self._repeat(one, order)
 
-    async def _execute(self, command: Command, session_id: str) -> Outcome:
+    async def _execute(self, command: Command, user_id: str) -> Outcome:
         return await self._member.execute(
             command,
-            scope=USER_ID,
+            scope=user_id or "setup",
             key=None,
             fingerprint=b"",
-            session_id=session_id,
+            session_id=user_id,  # a session is called after its user here
             timeout_seconds=TIMEOUT_SECONDS,
         )
 
@@ -131,6 +134,10 @@ class Worker:
                 grid = _grid(grids, space, cell)
                 for seat in space.seats:
                     yield BookSeat(uuid7(member.now_ms()), space.id, seat.id, cell, 1, grid)
+
+
+def _user_id(number: int) -> str:
+    return f"bench-{number:03}"
 
 
 def _grid(grids: dict[tuple[str, int], DayGrid], space: Space, cell: int) -> DayGrid:

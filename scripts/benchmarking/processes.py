@@ -89,13 +89,17 @@ class Nodes:
 
     def __enter__(self) -> Nodes:
         try:
-            self._children = [self._start(node_id) for node_id in self.config.nodes]
-            if not launch.wait_until_ready(self._children, self.config.nodes, self._signals):
-                raise KeyboardInterrupt
+            for node_id in self.config.nodes:
+                self._children.append(self._start(node_id))
+            self._wait_until_ready()
         except BaseException:
             self._kill_all()
             raise
         return self
+
+    def _wait_until_ready(self) -> None:
+        if not launch.wait_until_ready(self._children, self.config.nodes, self._signals):
+            raise KeyboardInterrupt
 
     def _start(self, node_id: str) -> launch.Child:
         return launch.start(node_id, self._path, self._folder / f"{node_id}.log", self._environment)
@@ -154,7 +158,7 @@ class Constants:
 
     def __enter__(self) -> Constants:
         for _ in range(3):
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+            process = subprocess.Popen(
                 [sys.executable, "-m", "scripts.benchmarking.constant"],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,  # it ends when this pipe does

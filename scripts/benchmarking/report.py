@@ -104,6 +104,7 @@ def tables(report: Report) -> str:
         f"{here.load_before:.1f} before, {here.load_after:.1f} after; fdatasync of 4 KiB: "
         f"p50 {here.sync_p50_ms:.2f} ms, p99 {here.sync_p99_ms:.2f} ms",
     ]
+    rows: list[tuple[str, ...]]
     if report.core:
         rows = [
             (
