@@ -3,7 +3,8 @@
 One leader with a clock a day ahead would expire every session and every idempotency key for good, because log time never goes back.
 So entries are stamped with a median. Each member estimates how far every other's wall clock is from its own *monotonic* one, which keeps
 the estimates right when its own wall clock jumps. Of several recent heartbeats the largest difference counts: a late
-message can only make the other's clock look behind.
+message can only make the other's clock look behind. Only differences near the newest one are compared, so a clock that has
+been set right is believed at the next heartbeat.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 SAMPLES = 8
 FRESH_SECONDS = 3.0
+LATENESS_MS = 1_000  # a message later than that is not told from a clock that was set back
 TOLERATED_SKEW_MS = 5_000  # further than that from the median of a majority: refuse to lead
 
 
@@ -39,8 +41,12 @@ class ClusterClock:
         for samples in self._offsets.values():
             fresh = [offset for heard_at, offset in samples if now - heard_at < FRESH_SECONDS]
             if fresh:
-                offsets.append(max(fresh))
+                offsets.append(max(offset for offset in fresh if offset - fresh[-1] < LATENESS_MS))
         return sorted(offsets)
+
+    def knows_majority(self) -> bool:
+        """Whether a majority of the clocks has been heard lately; before that a leader stamps nothing."""
+        return len(self._known()) >= (len(self._offsets) + 1) // 2 + 1
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch by the median of the clocks heard lately (the lower one of two)."""

@@ -114,7 +114,9 @@ class Core:
         self._was_leading = False
         self._checkpoints: dict[int, bytes] = {}
         self._peer_checkpoints: dict[str, tuple[int, bytes]] = {}
-        self.alarm = ""  # digests differ and nobody can say whose is right: told to people, acted upon by nobody
+        self.alarm = (
+            ""  # digests differ and nobody can say whose is right: told to people, acted upon by nobody
+        )
         self.entries_applied = 0
         self.commands_applied = 0
 
@@ -164,6 +166,7 @@ class Core:
     def link_up(self, peer_id: str) -> None:
         """Messages to the peer can leave."""
         self.linked.add(peer_id)
+        self._heartbeat_at = 0.0  # our clock and term are news to it
         self.elections.settle_sight()
 
     def link_down(self, peer_id: str) -> None:
@@ -322,7 +325,7 @@ class Core:
         self.elections.settle_sight()
 
     def _propose(self) -> None:
-        while self.queue and self.guard.leading:
+        while self.queue and self.guard.leading and self.clock.knows_majority():
             if self.journal.last_index - self.applied_index >= MAX_ENTRIES_IN_FLIGHT:
                 return
             self.guard.engine.propose(encode_batch(self.now_ms(), self.queue.take_batch()))
@@ -365,7 +368,9 @@ class Core:
                     f"the state of this member differs from a majority's at entry {index}: its data cannot be trusted. "
                     "Stop it, move its data directory away and let it fetch the state anew"
                 )
-            self.alarm = f"members disagree about the state at entry {index}, and none has a majority on its side"
+            self.alarm = (
+                f"members disagree about the state at entry {index}, and none has a majority on its side"
+            )
 
     # Handing leadership over, snapshots, rebuilding.
 

@@ -327,6 +327,7 @@ class Member:
         for read in [*self._read_futures.values()]:
             if not read.done():
                 read.set_exception(UnavailableError("this node has stopped"))
+                read.exception()  # taken note of: perhaps nobody waits any more
         self._futures.clear()
         self._read_futures.clear()
 

@@ -56,7 +56,18 @@ _DIGEST_PERSON = b"deskraft.entry.1"
 
 _NOT_REMEMBERED: frozenset[Code] = frozenset(
     # What time, a log-in or a newer grid may turn into something else; a retry has to be able to find that out.
-    ("unauthenticated", "deadline-passed", "malformed", "too-many-keys", "not-born", "rules-changed")
+    # Over HTTP these are the 401, 429 and 503, which no key keeps, and the nodes' own internal retries.
+    (
+        "unauthenticated",
+        "credentials-changed",
+        "refresh-reused",
+        "deadline-passed",
+        "duplicate-id",
+        "malformed",
+        "too-many-keys",
+        "not-born",
+        "rules-changed",
+    )
 )
 
 _Rule = Callable[[Tables, Entry, Envelope, Any], Outcome]

@@ -12,7 +12,7 @@ import random
 from node.segments import SECTOR_BYTES
 
 
-class SimCrash(Exception):
+class SimulatedCrashError(Exception):
     """The process died inside a system call."""
 
 
@@ -76,17 +76,18 @@ class SimDisk:
         self._name_changes: list[dict[str, _Content]] = []
         self.crash_in: int | None = None  # die at the n-th system call from now
         self.full = False
-        self.calls = 0
+        self.failing = False  # syncs return EIO
 
     def touch(self, call: str, size_bytes: int) -> None:
         """Every system call passes here: the place where a crash or a full disk strikes."""
-        self.calls += 1
         if self.full and size_bytes:
             raise OSError(errno.ENOSPC, "No space left on device", "simulated")
+        if self.failing and call == "sync":
+            raise OSError(errno.EIO, "Input/output error", "simulated")
         if self.crash_in is not None:
             self.crash_in -= 1
             if self.crash_in < 0:
-                raise SimCrash(call)
+                raise SimulatedCrashError(call)
 
     def names(self) -> list[str]:
         return sorted(self._files)
@@ -140,3 +141,30 @@ class SimDisk:
         self._name_changes.clear()
         self.crash_in = None
         self.full = False
+        self.failing = False
+
+    def rot(self) -> tuple[str, int] | None:
+        """Flip one bit of a byte that is not zero, in a journal or a snapshot; where, or None."""
+        names = [name for name in self.names() if name.endswith((".seg", ".dsk"))]
+        if not names:
+            return None
+        name = self._rng.choice(names)
+        content = self._files[name].cache
+        used = len(content.rstrip(b"\0"))
+        if used == 0:
+            return None
+        offset = self._rng.randrange(used)
+        content[offset] ^= 1 << self._rng.randrange(8)
+        return name, offset
+
+    def image(self) -> dict[str, bytes]:
+        """Everything on the disk, to put back with `restore`."""
+        return {name: bytes(content.cache) for name, content in self._files.items()}
+
+    def restore(self, image: dict[str, bytes]) -> None:
+        """Put an image back."""
+        self._files = {}
+        for name, data in image.items():
+            content = self._files[name] = _Content()
+            content.cache = bytearray(data)
+        self._durable_names = dict(self._files)

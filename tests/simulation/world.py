@@ -6,6 +6,7 @@ A seed decides everything: delays, crashes, torn writes, cut links, pauses, load
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import random
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from node import engine, snapshots, storage
 from node import messages as m
 from node.core import Answer, Core, Effect, Fail, ReadReady, Send
+from node.disk import StorageError
 from node.guard import FailStopError, ProtocolError
 from node.journal import RaftJournal
 from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotWriter
@@ -34,7 +36,7 @@ from statemachine.commands import (
 from statemachine.outcomes import Outcome
 from statemachine.records import Booking, Seat
 from statemachine.state import State
-from tests.simulation.disk import SimCrash, SimDisk
+from tests.simulation.disk import SimDisk, SimulatedCrashError
 
 EPOCH_MS = 1_800_000_000_000
 TICK_SECONDS = 0.01
@@ -55,6 +57,7 @@ class Operation:
     invoked_at: float
     cell: int = 0
     seat: str = ""
+    floor: int = 0  # newest log index that anybody had seen when this was asked (real-time order)
     attempts: int = 0
     outcome: Outcome | None = None
     done_at: float | None = None
@@ -69,7 +72,8 @@ class Settings:
     calm_seconds: float = 15.0
     fault_every_seconds: float = 1.2
     faults: tuple[str, ...] = (
-        "crash", "crash", "crash_all", "crash_in_call", "cut", "isolate", "one_way", "pause", "freeze", "slow_disk", "snapshot", "transfer", "skew",
+        "crash", "crash", "crash_all", "crash_in_call", "cut", "isolate", "halves", "bridge", "one_way", "pause", "freeze",
+        "slow_disk", "full_disk", "failing_sync", "bit_rot", "snapshot", "transfer", "skew",
     )  # fmt: skip
     operation_every_seconds: float = 0.02
     seats: int = 4
@@ -153,14 +157,14 @@ class SimNode:
     def crash(self) -> None:
         if self.core is None:
             return
-        inside_call = self.disk.crash_in is not None and self.disk.crash_in < 0
+        inside_call = (
+            self.disk.full or self.disk.failing or (self.disk.crash_in is not None and self.disk.crash_in < 0)
+        )
         if self.syncing and self.unsynced and not inside_call and self.world.rng.random() < 0.7:
             # Died inside the write that was under way: some of it may be on the disk.
             self.disk.crash_in = self.world.rng.randrange(3)
-            try:
+            with contextlib.suppress(SimulatedCrashError):
                 self._append(self.unsynced)
-            except SimCrash:
-                pass
         self.core = None
         self.disk.crash()
         self.world.links_of_dead(self.node_id)
@@ -222,8 +226,8 @@ class SimNode:
                 return
             try:
                 self._append(self.unsynced[:count])
-            except SimCrash:
-                self.crash()
+            except (SimulatedCrashError, OSError):
+                self.crash()  # a failed write or sync stops the member, whatever it was
                 return
             del self.unsynced[:count]
             self.syncing = False
@@ -282,7 +286,7 @@ class SimNode:
             return
         except ProtocolError as error:
             raise ViolationError(f"protocol error between correct members: {error}") from error
-        except SimCrash:
+        except (SimulatedCrashError, OSError):
             self.crash()
             return
         if self.fetcher.ready is not None:
@@ -298,7 +302,7 @@ class SimNode:
         boot = self.boots
         try:
             writer = self.writer = SnapshotWriter(self.disk, head, core.state.freeze())
-        except SimCrash:
+        except (SimulatedCrashError, OSError):
             self.crash()
             return
 
@@ -316,7 +320,7 @@ class SimNode:
                 self.snapshot_index = index
                 self.writer = None
                 storage.drop_old(self.disk, self.log)
-            except SimCrash:
+            except (SimulatedCrashError, OSError):
                 self.crash()
                 return
             self.core.journal.trim_to(index - self.world.settings.trim_behind)
@@ -338,7 +342,7 @@ class SimNode:
             storage.drop_old(self.disk, self.log)
         except CorruptSnapshotError as error:
             raise ViolationError(f"a snapshot broke on the way: {error}") from error
-        except SimCrash:
+        except (SimulatedCrashError, OSError):
             self.crash()
             return
         self.writer = None
@@ -377,6 +381,8 @@ class World:
         self.nodes = {node_id: SimNode(self, node_id) for node_id in self.ids}
         self.faults = 0
         self.installs = 0
+        self.rotten = 0
+        self.rot_detected = 0
         self.messages = 0
         self._leaders: dict[int, str] = {}
         self._committed: dict[int, tuple[bytes, int]] = {}
@@ -384,6 +390,8 @@ class World:
         self._checked: dict[tuple[str, int], int] = {}
         self.operations: list[Operation] = []
         self._acked_reads = 0
+        self._newest_answer = 0
+        self._newest_read = 0
         self._next_id = 0
         self.calm = False
         self._birth_done = False
@@ -496,6 +504,20 @@ class World:
                 self._cut([(victim.node_id, other), (other, victim.node_id)], duration)
             case "isolate":
                 self._cut([pair for pair in self.links if victim.node_id in pair], duration)
+            case "halves":
+                half = set(self.rng.sample(self.ids, len(self.ids) // 2))
+                self._cut([(a, b) for a, b in self.links if (a in half) != (b in half)], duration)
+            case "bridge":
+                rest = [node_id for node_id in self.ids if node_id != victim.node_id]
+                half = set(rest[: len(rest) // 2])
+                self._cut(
+                    [
+                        (a, b)
+                        for a, b in self.links
+                        if victim.node_id not in (a, b) and (a in half) != (b in half)
+                    ],
+                    duration,
+                )
             case "one_way":
                 self._cut([pair for pair in self.links if pair[0] == victim.node_id], duration)
             case "pause":
@@ -506,17 +528,34 @@ class World:
                         link.frozen_until = self.now + duration
             case "slow_disk":
                 victim.slow_until = self.now + duration
+            case "full_disk":
+                victim.disk.full = True
+                self._crash(victim, 0.0, after=duration)
+            case "failing_sync":
+                victim.disk.failing = True
+                self._crash(victim, 0.0, after=duration)
+            case "bit_rot":
+                self._rot(victim, duration)
             case "snapshot":
                 victim.snapshot()
             case "transfer":
                 if victim.core is not None:
                     victim.core.transfer_leadership()
             case "skew":
-                victim.skew_ms = self.rng.randrange(-3_600_000, 3_600_000)
+                for node in self.nodes.values():  # a minority may be wrong at a time
+                    node.skew_ms = 0
+                skew_ms = self.rng.randrange(-3_600_000, 3_600_000)
+                self.at(3.5, lambda: self._skew(victim, skew_ms))
         self.at(self.rng.expovariate(1 / self.settings.fault_every_seconds), self._fault)
 
-    def _crash(self, node: SimNode, duration: float) -> None:
-        if node.alive or node.stopped_because is None:
+    def _skew(self, victim: SimNode, skew_ms: int) -> None:
+        if not self.calm and all(node.skew_ms == 0 for node in self.nodes.values()):
+            victim.skew_ms = skew_ms
+
+    def _crash(self, node: SimNode, duration: float, after: float = 0.0) -> None:
+        """Crash a node (after a while) and start it again `duration` later. A disk that failed is whole again then."""
+
+        def crash() -> None:
             node.crash()
             boots = node.boots
 
@@ -525,6 +564,50 @@ class World:
                     node.boot()
 
             self.at(duration, restart)
+
+        if after:
+            self.at(after, crash)
+        else:
+            crash()
+
+    def _rot(self, node: SimNode, duration: float) -> None:
+        """A bit flips on the disk of a stopped member: it must refuse to start, or be unharmed; then the disk is mended."""
+        node.crash()
+        boots = node.boots
+        image = node.disk.image()
+        flipped = node.disk.rot()
+        if flipped is not None:
+            self.rotten += 1
+            try:
+                opened = storage.open_storage(node.disk, SEGMENT_BYTES)
+            except StorageError:
+                self.rot_detected += 1
+            else:
+                self._judge_rotten(node, opened, image, flipped)
+        node.disk.restore(image)
+
+        def restart() -> None:
+            if not node.alive and node.boots == boots and node.stopped_because is None:
+                node.boot()
+
+        self.at(duration, restart)
+
+    def _judge_rotten(
+        self, node: SimNode, opened: storage.Opened, image: dict[str, bytes], flipped: tuple[str, int]
+    ) -> None:
+        """It started in spite of the flip: then nothing may be missing (the flip hit what an older snapshot or segment holds)."""
+        clean_disk = SimDisk(random.Random(0))
+        clean_disk.restore(image)
+        clean = storage.open_storage(clean_disk, SEGMENT_BYTES)
+        same = (
+            opened.journal.entries == clean.journal.entries
+            and (opened.journal.term, opened.journal.vote) == (clean.journal.term, clean.journal.vote)
+            and opened.state.digest == clean.state.digest
+        )
+        if not same:
+            raise ViolationError(
+                f"{node.node_id} started from a damaged disk ({flipped[0]} at byte {flipped[1]})"
+            )
 
     def _cut(self, pairs: list[tuple[str, str]], duration: float) -> None:
         for pair in pairs:
@@ -563,6 +646,7 @@ class World:
     def _start(
         self, operation: Operation, scope: str, session_id: str, then: Callable[[], None] | None = None
     ) -> None:
+        operation.floor = max(self._newest_answer, self._newest_read)
         self.operations.append(operation)
         self._attempt(operation, scope, session_id, then)
 
@@ -609,6 +693,12 @@ class World:
                 raise ViolationError(f"{operation.key} was answered twice: {operation.outcome} and {outcome}")
             return
         operation.outcome, operation.done_at = outcome, self.now
+        if outcome.index <= operation.floor:
+            raise ViolationError(
+                f"{operation.key} took effect at entry {outcome.index}, before entry {operation.floor}, which had been "
+                "answered or read before it was asked"
+            )
+        self._newest_answer = max(self._newest_answer, outcome.index)
         self.note(f"{operation.key} {outcome.code} at {outcome.index}.{outcome.position}")
 
     def _operate(self) -> None:
@@ -651,9 +741,17 @@ class World:
             return
         token = self._new_id()
         must_see = [op for op in self.operations[-200:] if op.outcome is not None and op.outcome.ok]
+        floor = max(self._newest_answer, self._newest_read)
 
         def judge(state: State, _index: int) -> None:
             self._acked_reads += 1
+            assert node.core is not None
+            applied = node.core.applied_index
+            if applied < floor:
+                raise ViolationError(
+                    f"stale read on {node.node_id}: entry {applied} after entry {floor} had been seen"
+                )
+            self._newest_read = max(self._newest_read, applied)
             for operation in must_see:
                 self._must_hold(operation, state, f"linearizable read on {node.node_id}")
 
@@ -689,6 +787,11 @@ class World:
             if known != (entry[0], entry[2]):
                 raise ViolationError(f"{node.node_id} holds another committed entry {index}")
         self._checked[node.node_id, node.boots] = max(start, commit)
+        true_ms = EPOCH_MS + self.now * 1000
+        if core.state.now_ms > true_ms + 1_000:
+            raise ViolationError(
+                f"log time runs {core.state.now_ms - true_ms:.0f} ms ahead at entry {core.applied_index}"
+            )
         digest = self._digests.setdefault(core.applied_index, core.state.digest)
         if digest != core.state.digest:
             raise ViolationError(f"{node.node_id} has another digest at entry {core.applied_index}")
@@ -707,6 +810,7 @@ class World:
             node.slow_until = self.now
             node.skew_ms = 0
             node.disk.crash_in = None
+            node.disk.full = node.disk.failing = False
             if node.stopped_because is not None:
                 raise ViolationError(f"{node.node_id} stopped without cause: {node.stopped_because}")
             if not node.alive:
