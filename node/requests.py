@@ -19,7 +19,7 @@ from node.messages import Forward, Message, Refused
 MAX_PENDING = 8_192  # commands of this node's own clients; beyond: overloaded
 MAX_QUEUED = 32_768  # commands waiting on the leader; beyond: overloaded
 MAX_QUEUED_BYTES = 32 << 20
-MAX_COMMAND_BYTES = 64 << 10
+MAX_COMMAND_BYTES = 256 << 10
 MAX_BATCH_COMMANDS = 2_048
 MAX_BATCH_BYTES = 1 << 20
 REFUSED_RETRY_SECONDS = 0.02  # after a refusal, unless a new leader is heard of first

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ from statemachine.state import State
 from tests.simulation.disk import SimDisk, SimulatedCrashError
 
 EPOCH_MS = 1_800_000_000_000
-TICK_SECONDS = 0.01
+TICK_SECONDS = 0.02
 SEGMENT_BYTES = 512 << 10  # small, so that segments turn over
 
 
@@ -379,7 +379,7 @@ class World:
         self.links = {(a, b): Link() for a in self.ids for b in self.ids if a != b}
         engine.set_clock(lambda: self.now)
         self.nodes = {node_id: SimNode(self, node_id) for node_id in self.ids}
-        self.faults = 0
+        self.fault_kinds: Counter[str] = Counter()
         self.installs = 0
         self.rotten = 0
         self.rot_detected = 0
@@ -389,7 +389,7 @@ class World:
         self._digests: dict[int, bytes] = {}
         self._checked: dict[tuple[str, int], int] = {}
         self.operations: list[Operation] = []
-        self._acked_reads = 0
+        self.reads_judged = 0
         self._newest_answer = 0
         self._newest_read = 0
         self._next_id = 0
@@ -487,7 +487,7 @@ class World:
         kind = self.rng.choice(self.settings.faults)
         victim = self.nodes[self.rng.choice(self.ids)]
         duration = self.rng.uniform(0.1, 3.0)
-        self.faults += 1
+        self.fault_kinds[kind] += 1
         self.note(f"fault {kind} {victim.node_id} {duration:.2f}")
         match kind:
             case "crash":
@@ -744,7 +744,7 @@ class World:
         floor = max(self._newest_answer, self._newest_read)
 
         def judge(state: State, _index: int) -> None:
-            self._acked_reads += 1
+            self.reads_judged += 1
             assert node.core is not None
             applied = node.core.applied_index
             if applied < floor:
@@ -863,6 +863,6 @@ class World:
         """One line about the run."""
         answered = sum(1 for op in self.operations if op.outcome is not None)
         return (
-            f"seed {self.seed}: {self.faults} faults, {answered} operations, {self._acked_reads} reads, "
+            f"seed {self.seed}: {self.fault_kinds.total()} faults, {answered} operations, {self.reads_judged} reads, "
             f"{len(self._leaders)} terms with a leader, {self.installs} installs, {self.messages} messages, trace {self.trace_hash}"
         )
