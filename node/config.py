@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from node.config_values import (
     Mistake,
     Section,
@@ -37,6 +39,7 @@ MAX_SPACES = 100
 MAX_SEATS_IN_ALL = (
     2_000  # they are born in one command, which must stay far below the size limit of a log entry
 )
+MAX_BIRTH_BYTES = 192 << 10  # of that command's spaces; a command may have 256 KiB (node/requests.py)
 CELL_MINUTES = CELL_SECONDS // 60
 DAY_MINUTES = 24 * 60
 
@@ -214,6 +217,12 @@ def _bootstrap(key: str, value: object) -> Bootstrap:
     if seats > MAX_SEATS_IN_ALL:
         raise Mistake(
             spaces_key, f"{seats} seats in all; at most {MAX_SEATS_IN_ALL} can be born with the cluster"
+        )
+    size_bytes = len(msgspec.msgpack.encode(spaces))
+    if size_bytes > MAX_BIRTH_BYTES:
+        raise Mistake(
+            spaces_key,
+            f"{size_bytes} bytes of names and labels; at most {MAX_BIRTH_BYTES} can be born at once",
         )
     return Bootstrap(login, password_env, spaces)
 

@@ -223,3 +223,10 @@ def test_a_missing_unreadable_or_broken_file(tmp_path: Path) -> None:
     (tmp_path / "large.yml").write_bytes(os.urandom(16) + b"#" * 1024 * 1024)
     with pytest.raises(ConfigError, match=r"large\.yml: larger than 1048576 bytes"):
         load_config(tmp_path / "large.yml")
+
+
+def test_labels_too_long_to_be_born_at_once(tmp_path: Path) -> None:
+    """All spaces are born in one command, whose size is bounded; the file is refused, not the birth."""
+    seats = ", ".join(f'{{id: A{number}, label: "{"Д" * 100}"}}' for number in range(1, 1001))
+    text = GOOD.replace('[A1, {id: A2, label: "У окна"}]', f"[{seats}]")
+    assert "at most 196608 can be born at once" in _mistake(tmp_path, text)
