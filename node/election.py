@@ -55,6 +55,7 @@ class Elections:
         self.may_lead = True  # false while this member's clock is far from the others'
         self.started = 0
         self._campaigns = 0  # since a leader was last heard
+        self._courteous = True  # until this member has waited once for somebody else's campaign
 
     def _draw(self, bounds: tuple[float, float]) -> float:
         return self._rng.uniform(*bounds)
@@ -89,6 +90,7 @@ class Elections:
             return
         self._round += 1
         self._grants.clear()
+        self._courteous = True
         journal = self._guard.journal
         message = PreVote(self._guard.term + 1, self._round, journal.last_index, journal.last_term)
         for peer_id in self._others:
@@ -101,8 +103,18 @@ class Elections:
         complete = (message.last_log_term, message.last_log_index) >= (journal.last_term, journal.last_index)
         leaderless = not self._guard.leading and now - self._leader_heard_at >= ELECTION_SECONDS[0]
         granted = complete and leaderless and message.term > self._guard.term
-        if granted:
+        if granted and self._courteous:
+            # Once, then it is our turn: the one who asks again and again may be the one who cannot win.
+            self._courteous = False
             self._deadline = max(self._deadline, now + self._draw(COURTESY_SECONDS))
+        if granted and (message.last_log_term, message.last_log_index, peer_id) > (
+            journal.last_term,
+            journal.last_index,
+            self._guard.node_id,
+        ):
+            # Of two that ask in the same moment one goes on; two campaigns would split the votes.
+            self._round += 1
+            self._grants.clear()
         self._send(peer_id, PreVoteAnswer(self._guard.term, message.round, granted))
 
     def on_pre_vote_answer(self, peer_id: str, message: PreVoteAnswer, now: float) -> None:

@@ -56,6 +56,7 @@ class Guard:
         send: Callable[[str, Message], None],
         on_state: Callable[[int, int], None],
     ) -> None:
+        self.node_id = node_id
         self.journal = journal
         self._send = send
         self._on_state = on_state

@@ -101,8 +101,10 @@ class Seat:
                 assert token not in self.reads
                 self.reads[token] = index
 
-    def execute(self, request_id: int, command: Command, timeout_seconds: float = 5.0, **key: str) -> bool:
-        return self.alive.execute(request_id, envelope(request_id, command, **key), timeout_seconds)
+    def execute(
+        self, request_id: int, command: Command, timeout_seconds: float = 5.0, key: str | None = None
+    ) -> bool:
+        return self.alive.execute(request_id, envelope(request_id, command, key=key), timeout_seconds)
 
 
 class Table:
@@ -113,6 +115,10 @@ class Table:
         self.rng = random.Random(seed)
         self.ids = [f"n{number + 1}" for number in range(members)]
         self.wire: list[tuple[str, str, m.Message]] = []
+        self.latency_seconds = 0.0
+        self._on_the_way: list[tuple[float, tuple[str, str, m.Message]]] = []
+        self.hold: Callable[[str, str, m.Message], bool] = lambda _a, _b, _message: False
+        self.held: list[tuple[str, str, m.Message]] = []  # what `hold` kept back
         self.links = {(a, b) for a in self.ids for b in self.ids if a != b}
         self.log: list[tuple[float, str, str, m.Message]] = []  # everything ever sent
         self.leaders: dict[int, str] = {}  # by term
@@ -149,8 +155,15 @@ class Table:
 
     def sent(self, a: str, b: str, message: m.Message) -> None:
         self.log.append((self.now, a, b, message))
-        if (a, b) in self.links:
-            self.wire.append((a, b, m.decode(m.encode(message))))
+        if (a, b) not in self.links:
+            return
+        item = (a, b, m.decode(m.encode(message)))
+        if self.hold(a, b, message):
+            self.held.append(item)
+        elif self.latency_seconds:
+            self._on_the_way.append((self.now + self.latency_seconds, item))
+        else:
+            self.wire.append(item)
 
     def deliver(self, item: tuple[str, str, m.Message]) -> None:
         """One message arrives; what follows from it is sent at once."""
@@ -199,6 +212,8 @@ class Table:
             for seat in self.seats.values():
                 seat.step()
                 self._note_leader(seat)
+            while self._on_the_way and self._on_the_way[0][0] <= self.now:
+                self.wire.append(self._on_the_way.pop(0)[1])
             self.flow()
             if until is not None and until():
                 return True
@@ -210,6 +225,7 @@ class Table:
         """Messages on these ways are lost and nobody notices."""
         self.links -= set(pairs)
         self.wire = [item for item in self.wire if (item[0], item[1]) in self.links]
+        self._on_the_way = [due for due in self._on_the_way if due[1][:2] in self.links]
 
     def isolate(self, *node_ids: str) -> None:
         """Nothing goes between these and the rest."""
@@ -292,10 +308,10 @@ class Table:
     def followers(self, leader: Core) -> list[str]:
         return [node_id for node_id in self.ids if node_id != leader.node_id]
 
-    def execute(self, node_id: str, request_id: int, command: Command, **key: str) -> Outcome:
+    def execute(self, node_id: str, request_id: int, command: Command, key: str | None = None) -> Outcome:
         """A command with everything it takes."""
         seat = self.seats[node_id]
-        assert seat.execute(request_id, command, **key)
+        assert seat.execute(request_id, command, key=key)
         assert self.run(5.0, lambda: request_id in seat.answers or request_id in seat.failures)
         return seat.answers[request_id]
 
