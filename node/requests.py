@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from node.guard import ProtocolError
 from node.messages import Forward, Message, Refused
 
 MAX_PENDING = 8_192  # commands of this node's own clients; beyond: overloaded
@@ -115,6 +116,8 @@ class Requests:
             pending = self._pending.get(request_id)
             if pending is None or pending.sent_to is not None:
                 continue
+            if pending.deadline <= now:
+                continue  # one attempt more would only make its end uncertain; `expire` is about to end it
             pending.sent_to = target
             ids.append(request_id)
             envelopes.append(pending.envelope)
@@ -157,7 +160,10 @@ class LeaderQueue:
         return len(self._queue)
 
     def add(self, origin: str, request_ids: list[int], envelopes: list[bytes]) -> Refused | None:
-        """Take commands of a member, or refuse all of them when there is no room."""
+        """Take commands of a member, or refuse all of them when there is no room. Raises ProtocolError."""
+        if len(request_ids) != len(envelopes) or any(len(data) > MAX_COMMAND_BYTES for data in envelopes):
+            # One command over its limit would make an entry that neither a frame nor a message can carry.
+            raise ProtocolError(f"{origin} forwarded commands without ids or over the limit")
         size_bytes = sum(map(len, envelopes))
         if len(self._queue) + len(envelopes) > MAX_QUEUED or self._size_bytes + size_bytes > MAX_QUEUED_BYTES:
             return Refused(request_ids, overloaded=True)
