@@ -14,14 +14,14 @@ from scripts.benchmarking import core, over_http, report
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.over_http import Figures
 from scripts.benchmarking.people import SetupFailedError
-from scripts.benchmarking.processes import ROOT, disk_sync_ms
+from scripts.benchmarking.processes import ROOT, disk_sync_ms, python_work_ms
 from scripts.launch import LaunchError
 
 
 def main() -> int:
     """0: nothing violated; 1: something was, or nothing could be measured."""
     chosen = benchmark.parse(sys.argv[1:])
-    load_before = os.getloadavg()[0]
+    load_before, work_before_ms = os.getloadavg()[0], python_work_ms()
     parent = ROOT / "data"  # a disk, as a node's: /tmp may be memory, where a sync costs nothing
     parent.mkdir(exist_ok=True)
     core_figures: list[CoreFigures] = []
@@ -45,7 +45,7 @@ def main() -> int:
             )
             return 1
     told = report.Report(
-        report.machine(sync_ms, load_before),
+        report.machine(sync_ms, load_before, work_before_ms),
         chosen.seconds,
         http_figures,
         core_figures,

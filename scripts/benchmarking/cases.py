@@ -203,7 +203,7 @@ class Contend(Case):
         return None if b'"alternatives":[{' in body else f"409 without alternatives: {body[:200]!r}"
 
     def check(self) -> list[str]:
-        """Every slot that was fought over has a winner."""
+        """Every slot that was fought over has a winner, and nobody waits any more."""
         wrong = [f"{slot}: {left} requests without an answer" for slot, left in self._open.items() if left]
         return wrong + [f"nobody got {slot}" for slot in self._open if self.world.ledger.winner(slot) is None]
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from node.config import load_config
 from scripts.benchmarking.cases import HALL_SPACES
 from scripts.benchmarking.processes import ROOT, cpu_seconds, write_cluster
-from scripts.environment import say
+from scripts.launch import say
 
 MAX_RUN_SECONDS = 4.0  # every booking stays in the memory of three processes
 READY_SECONDS = 30.0

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -13,9 +16,11 @@ from scripts.benchmarking import cases, people
 from scripts.benchmarking.load import Load, Tally
 from scripts.benchmarking.people import USERS, Asker, SetupFailedError, compose
 from scripts.benchmarking.processes import Constants, Nodes
-from scripts.environment import say
+from scripts.launch import say
 
-WARM_UP_SECONDS = 1.0
+WARM_UP_SECONDS = 0.5
+SLICES = 3  # of a case, each between two of the constant
+WRITES = ("book", "contend")
 KILL_AT, RESTART_AT = 0.2, 0.5  # of the time of the case `failure`
 FAILURE_MIN_SECONDS = 10.0  # a node needs a few of them to come back
 READY_POLL_SECONDS = 0.1
@@ -39,7 +44,9 @@ class Figures(Struct):
     failed: int
     violations: list[str]
     notes: list[str] = []
-    ratio: float | None = None  # of the CPU to that of the constant
+    constant_cpu_s_per_1000: float | None = None  # of the servers that answer a constant, in between
+    constant_per_second: float | None = None
+    ratio: float | None = None  # the median of the slices' ratios of CPU to the constant's around them
 
 
 def quantile(ordered: array[float] | list[float], share: float) -> float:
@@ -68,21 +75,74 @@ def figures_of(name: str, tally: Tally, cpu_seconds: float) -> Figures:
     )
 
 
-async def measured(name: str, processes: Nodes | Constants, script: cases.Case, seconds: float) -> Figures:
+class Slice(NamedTuple):
+    """One load and the CPU of the processes that it went to."""
+
+    tally: Tally
+    cpu_seconds: float
+
+    @property
+    def cpu_s_per_request(self) -> float:
+        """What one request cost."""
+        return self.cpu_seconds / max(self.tally.answered, 1)
+
+
+async def loaded(processes: Nodes | Constants, load: Load, seconds: float) -> Slice:
     """Run one load, with the CPU of the processes that it goes to."""
-    load = Load(processes.addresses, USERS, script)
-    return await _measured(name, processes, load, script, seconds)
-
-
-async def _measured(
-    name: str, processes: Nodes | Constants, load: Load, script: cases.Case, seconds: float
-) -> Figures:
     clock: list[float] = []
     load.on_measuring = load.on_measured = lambda: clock.append(processes.cpu_seconds())  # type: ignore[method-assign]
     tally = await load.run(WARM_UP_SECONDS, seconds)
+    return Slice(tally, clock[1] - clock[0])
+
+
+async def measured(
+    name: str, nodes: Nodes, constants: Constants | None, script: cases.Case, seconds: float
+) -> Figures:
+    """A case in slices, with slices of the constant between them: what else the machine does hits both alike."""
+    constant = cases.Constant(script.world, "write" if name in WRITES else "read")
+
+    async def beside() -> list[Slice]:
+        if constants is None:
+            return []
+        load = Load(constants.addresses, USERS, constant)
+        return [await loaded(constants, load, seconds / SLICES / 3)]
+
+    own: list[Slice] = []
+    around = await beside()
+    for _ in range(SLICES):
+        own.append(await loaded(nodes, Load(nodes.addresses, USERS, script), seconds / SLICES))
+        around += await beside()
+    tally = merged([each.tally for each in own])
     for wrong in script.check():
         tally.violate(wrong)
-    return figures_of(name, tally, clock[1] - clock[0])
+    figures = figures_of(name, tally, sum(each.cpu_seconds for each in own))
+    if around:
+        whole = merged([each.tally for each in around])
+        for wrong in whole.violations:
+            tally.violate(f"constant: {wrong}")
+        figures.constant_cpu_s_per_1000 = (
+            sum(each.cpu_seconds for each in around) * 1000 / max(whole.answered, 1)
+        )
+        figures.constant_per_second = whole.answered / whole.seconds
+        pairs = [(x.cpu_s_per_request + y.cpu_s_per_request) / 2 for x, y in pairwise(around)]
+        figures.ratio = median(each.cpu_s_per_request / pair for each, pair in zip(own, pairs, strict=True))
+    return figures
+
+
+def merged(tallies: list[Tally]) -> Tally:
+    """Several as one."""
+    whole = Tally()
+    for tally in tallies:
+        whole.seconds += tally.seconds
+        whole.answered += tally.answered
+        whole.latencies.extend(tally.latencies)
+        whole.statuses.update(tally.statuses)
+        whole.errors.update(tally.errors)
+        whole.failed += tally.failed
+        whole.own_cpu_seconds += tally.own_cpu_seconds
+        for wrong in tally.violations:
+            whole.violate(wrong)
+    return whole
 
 
 async def measured_failure(nodes: Nodes, script: cases.Case, seconds: float) -> Figures:
@@ -110,10 +170,11 @@ async def measured_failure(nodes: Nodes, script: cases.Case, seconds: float) -> 
 
     disturbance = asyncio.create_task(disturb())
     try:
-        figures = await _measured("failure", nodes, load, script, seconds)
+        slice_ = await loaded(nodes, load, seconds)
         await disturbance
     finally:
         disturbance.cancel()
+    figures = figures_of("failure", slice_.tally, slice_.cpu_seconds)
     figures.notes += notes
     return figures
 
@@ -138,7 +199,7 @@ async def _until_ready(address: tuple[str, int]) -> None:
 
 
 async def run(folder: Path, names: list[str], with_constant: bool, seconds: float) -> list[Figures]:
-    """Measure the named cases; their figures, and first those of the constant."""
+    """Measure the named cases; their figures."""
     found: list[Figures] = []
     say("starting three nodes")
     with Nodes(folder, cases.SPACES) as nodes, contextlib.ExitStack() as stack:
@@ -147,7 +208,6 @@ async def run(folder: Path, names: list[str], with_constant: bool, seconds: floa
         world = cases.World(users)
         await _prepare(nodes, world)
         constants = stack.enter_context(Constants()) if with_constant else None
-        before = await _constants(constants, world, seconds) if constants else []
         for name in names:
             say(f"case {name}")
             world.users[:] = await people.renew(nodes.addresses, world.users)
@@ -155,20 +215,16 @@ async def run(folder: Path, names: list[str], with_constant: bool, seconds: floa
             if name == "failure":
                 figures = await measured_failure(nodes, script, seconds)
             else:
-                figures = await measured(name, nodes, script, seconds)
+                figures = await measured(name, nodes, constants, script, seconds)
             for dead in nodes.dead():
                 figures.violations.append(dead)
             found.append(figures)
-        after = await _constants(constants, world, seconds) if constants else []
         say("auditing: reading back every booking")
         world.users[:] = await people.renew(nodes.addresses, world.users)
         wrong = await people.audit(nodes.addresses, world.users, world.ledger)
         say(f"audited {world.ledger.total()} bookings")
         found[-1].violations += wrong
-    baseline = [_mean(first, second) for first, second in zip(before, after, strict=True)]
-    if baseline:
-        _compare(found, baseline)
-    return baseline + found
+    return found
 
 
 async def _prepare(nodes: Nodes, world: cases.World) -> None:
@@ -187,53 +243,3 @@ async def _prepare(nodes: Nodes, world: cases.World) -> None:
         asker.close()
 
     await asyncio.gather(*map(some, range(len(nodes.addresses))))
-
-
-async def _constants(constants: Constants, world: cases.World, seconds: float) -> list[Figures]:
-    say("the constant, for comparison")
-    return [
-        await measured(f"constant {kind}", constants, cases.Constant(world, kind), seconds / 2)
-        for kind in ("read", "write")
-    ]
-
-
-def _mean(first: Figures, second: Figures) -> Figures:
-    """One line for a comparison that was measured before and after the cases."""
-    requests, seconds = first.requests + second.requests, first.seconds + second.seconds
-    share = first.requests / max(requests, 1)
-
-    def weighed(one: float, other: float) -> float:
-        return one * share + other * (1 - share)
-
-    return Figures(
-        first.name,
-        requests,
-        seconds,
-        requests / seconds,
-        weighed(first.p50_ms, second.p50_ms),
-        max(first.p99_ms, second.p99_ms),
-        max(first.max_ms, second.max_ms),
-        weighed(first.cpu_s_per_1000, second.cpu_s_per_1000),
-        weighed(first.own_cpu_s_per_1000, second.own_cpu_s_per_1000),
-        {status: first.statuses.get(status, 0) + n for status, n in second.statuses.items()},
-        {**first.errors, **second.errors},
-        first.failed + second.failed,
-        first.violations + second.violations,
-        [
-            f"CPU per 1,000: {first.cpu_s_per_1000:.3f} s before the cases, {second.cpu_s_per_1000:.3f} s after"
-        ],
-        1.0,
-    )
-
-
-def _compare(found: list[Figures], baseline: list[Figures]) -> None:
-    read, write = (figures.cpu_s_per_1000 for figures in baseline)
-    for figures in found:
-        if figures.name in ("book", "contend"):
-            figures.ratio = figures.cpu_s_per_1000 / write
-        elif figures.name in ("availability", "history"):
-            figures.ratio = figures.cpu_s_per_1000 / read
-        else:
-            figures.ratio = figures.cpu_s_per_1000 / (
-                read * (1 - cases.WRITE_SHARE) + write * cases.WRITE_SHARE
-            )

@@ -26,6 +26,7 @@ from scripts import launch
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_PORT, LAST_PORT = 10_000, 32_000  # below the ports that the kernel gives to outgoing connections
 PASSWORD_ENV = "DESKRAFT_BENCH_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
+REFERENCE_TURNS = 500
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _UTIME_FIELD = 11  # of /proc/<pid>/stat, counted behind the name, which may hold anything
 
@@ -198,3 +199,12 @@ def disk_sync_ms(folder: Path, count: int = 200) -> list[float]:
             took.append((time.perf_counter() - began) * 1000)
     path.unlink()
     return sorted(took)
+
+
+def python_work_ms() -> float:
+    """CPU time of a fixed piece of Python. A machine that others share is slower from one minute to the next, and this tells."""
+    began = time.process_time()
+    for turn in range(REFERENCE_TURNS):
+        table = {f"{turn}:{number}": [number] for number in range(1_000)}
+        assert sum(len(key) + value[0] for key, value in table.items()) > 0
+    return (time.process_time() - began) * 1000

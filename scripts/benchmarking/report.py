@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.over_http import Figures, quantile
+from scripts.benchmarking.processes import python_work_ms
 
 BOOKING_RATIO, READ_RATIO = 9.0, 4.5
 P99_MS = 200.0
@@ -40,6 +41,8 @@ class Machine(Struct):
     sync_p99_ms: float
     load_before: float
     load_after: float
+    work_before_ms: float  # see `processes.python_work_ms`
+    work_after_ms: float
 
 
 class Report(Struct):
@@ -53,7 +56,7 @@ class Report(Struct):
     violations: list[str]
 
 
-def machine(sync_ms: list[float], load_before: float) -> Machine:
+def machine(sync_ms: list[float], load_before: float, work_before_ms: float) -> Machine:
     """What is known of this machine."""
     return Machine(
         os.cpu_count() or 0,
@@ -64,6 +67,8 @@ def machine(sync_ms: list[float], load_before: float) -> Machine:
         quantile(sync_ms, 0.99),
         load_before,
         os.getloadavg()[0],
+        work_before_ms,
+        python_work_ms(),
     )
 
 
@@ -101,8 +106,9 @@ def tables(report: Report) -> str:
     lines = [
         "",
         f"{here.cores} cores, {here.system}, Python {here.python}, aiohttp {here.aiohttp}; load average "
-        f"{here.load_before:.1f} before, {here.load_after:.1f} after; fdatasync of 4 KiB: "
-        f"p50 {here.sync_p50_ms:.2f} ms, p99 {here.sync_p99_ms:.2f} ms",
+        f"{here.load_before:.1f} before, {here.load_after:.1f} after",
+        f"fdatasync of 4 KiB: p50 {here.sync_p50_ms:.2f} ms, p99 {here.sync_p99_ms:.2f} ms; a fixed piece of Python: "
+        f"{here.work_before_ms:.0f} ms of CPU before, {here.work_after_ms:.0f} ms after",
     ]
     rows: list[tuple[str, ...]]
     if report.core:
@@ -119,13 +125,13 @@ def tables(report: Report) -> str:
         rows = [
             (
                 each.name, f"{each.requests:,}", f"{each.per_second:,.0f}", f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}",
-                f"{each.max_ms:.1f}", f"{each.cpu_s_per_1000:.3f}", "-" if each.ratio is None else f"{each.ratio:.1f}",
-                f"{each.own_cpu_s_per_1000:.3f}", _counts(each.statuses), _counts(each.errors) or "none",
+                f"{each.max_ms:.1f}", f"{each.cpu_s_per_1000:.3f}", _or_dash(each.constant_cpu_s_per_1000, 3),
+                _or_dash(each.ratio, 1), f"{each.own_cpu_s_per_1000:.3f}", _counts(each.statuses), _counts(each.errors) or "none",
             )
             for each in report.http
         ]  # fmt: skip
         heads = (
-            "over HTTP", "requests", "per s", "p50 ms", "p99 ms", "max ms", "CPU s/1000", "× constant",
+            "over HTTP", "requests", "per s", "p50 ms", "p99 ms", "max ms", "CPU s/1000", "constant's", "ratio",
             "load's own", "statuses", "errors",
         )  # fmt: skip
         lines += ["", *_columns(heads, rows)]
@@ -138,22 +144,24 @@ def tables(report: Report) -> str:
     return "\n".join(lines)
 
 
+def _or_dash(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def _counts(counts: dict[int, int] | dict[str, int]) -> str:
     return ", ".join(f"{name} ×{number}" for name, number in counts.items())
 
 
 def _columns(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table; the name and whatever counts several things stand to the left."""
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    last = len(heads) - 1
+    left = {i for i, head in enumerate(heads) if i == 0 or head in ("statuses", "errors")}
 
     def line(row: tuple[str, ...]) -> str:
-        words = [
-            text.ljust(width) if i == 0 or i >= min(9, last + 1) else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        words = [text.ljust(widths[i]) if i in left else text.rjust(widths[i]) for i, text in enumerate(row)]
         return "  ".join(words).rstrip()
 
-    return [line(heads), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
+    return [line(heads), "  ".join("-" * width for width in widths), *map(line, rows)]
 
 
 def conclusion(report: Report) -> str:
