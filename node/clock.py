@@ -29,11 +29,13 @@ class ClusterClock:
         self._offsets: dict[str, deque[tuple[float, float]]] = {
             voter_id: deque(maxlen=SAMPLES) for voter_id in voter_ids
         }
+        self.refresh()
 
     def note(self, peer_id: str, peer_wall_ms: int) -> None:
         """A heartbeat said what that voter's wall clock showed."""
         now = self._monotonic()
         self._offsets[peer_id].append((now, peer_wall_ms - now * 1000))
+        self.refresh()
 
     def _known(self) -> list[float]:
         now = self._monotonic()
@@ -44,25 +46,26 @@ class ClusterClock:
                 offsets.append(max(offset for offset in fresh if offset - fresh[-1] < LATENESS_MS))
         return sorted(offsets)
 
+    def refresh(self) -> None:
+        """Look at the wall clock and at how old the samples are; called a few times a second."""
+        offsets = self._known()
+        self._known_count = len(offsets)
+        self._median_offset_ms = offsets[(len(offsets) - 1) // 2]
+
     def knows_majority(self) -> bool:
         """Whether a majority of the clocks has been heard lately; before that a leader stamps nothing."""
-        return len(self._known()) >= (len(self._offsets) + 1) // 2 + 1
+        return self._known_count >= (len(self._offsets) + 1) // 2 + 1
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch by the median of the clocks heard lately (the lower one of two)."""
-        offsets = self._known()
-        return int(self._monotonic() * 1000 + offsets[(len(offsets) - 1) // 2])
+        return int(self._monotonic() * 1000 + self._median_offset_ms)
 
     def skew_ms(self) -> float:
         """How far this member's own wall clock is ahead of the median (negative: behind)."""
-        now = self._monotonic()
-        offsets = self._known()
-        return self._wall_ms() - now * 1000 - offsets[(len(offsets) - 1) // 2]
+        return self._wall_ms() - self._monotonic() * 1000 - self._median_offset_ms
 
     def is_outlier(self) -> bool:
         """Whether a majority of the voters agree with each other and not with this member's clock."""
-        offsets = self._known()
-        majority = (len(self._offsets) + 1) // 2 + 1
-        if len(offsets) <= majority:
+        if self._known_count <= (len(self._offsets) + 1) // 2 + 1:
             return False  # too few clocks known to say whose is wrong
         return abs(self.skew_ms()) > TOLERATED_SKEW_MS

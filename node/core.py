@@ -102,7 +102,9 @@ class Core:
         self.clock = ClusterClock(self.others, monotonic, wall_ms)
         self._wall_ms = wall_ms
         self._term_start_index = 0
-        self.guard = Guard(node_id, self.others, journal, restored, self._send, self._state_changed)
+        self.guard = Guard(
+            node_id, self.others, journal, restored, self._send, self._state_changed, monotonic
+        )
         self.elections = Elections(self.guard, self.others, self._send, self.linked, rng, monotonic())
         self.queue = LeaderQueue()
         self.requests = Requests(self._send, self._submit)
@@ -129,7 +131,7 @@ class Core:
     def take_effects(self) -> list[Effect]:
         """What may happen once the frames taken so far are durable, in order."""
         effects, self._effects = self._effects, []
-        return effects
+        return _without_overtaken(effects)
 
     def _send(self, peer_id: str, message: m.Message) -> None:
         self._effects.append(Send(peer_id, message))
@@ -159,7 +161,8 @@ class Core:
 
     def now_ms(self) -> int:
         """The cluster's clock, never behind the state's."""
-        return max(self.clock.now_ms(), self.state.now_ms)
+        now_ms = self.clock.now_ms()
+        return now_ms if now_ms > self.state.now_ms else self.state.now_ms
 
     # Inputs.
 
@@ -291,6 +294,7 @@ class Core:
         self.requests.expire(now)
         self._effects.extend(Fail(request_id, failure) for request_id, failure in self.requests.failed)
         self.requests.failed.clear()
+        self.clock.refresh()
         self.elections.may_lead = not self.clock.is_outlier()
         newest = max(self._checkpoints, default=0)
         message = m.Heartbeat(
@@ -408,3 +412,22 @@ class Core:
                 self.requests.add(request_id, envelope, self._monotonic() + seconds_left, maybe_logged=True)
         for token in old.reads.tokens():
             self.reads.add(token)
+
+
+def _without_overtaken(effects: list[Effect]) -> list[Effect]:
+    """Leave out messages that only move a follower's commit index when entries for it follow in the same turn."""
+    if len(effects) < 2:
+        return effects
+    followed: dict[str, tuple[int, int]] = {}
+    kept: list[Effect] = []
+    for effect in reversed(effects):
+        if isinstance(effect, Send) and isinstance(effect.message, m.AppendEntries):
+            message = effect.message
+            place = (message.term, message.previous_index)
+            if not message.entries and followed.get(effect.peer_id) == place:
+                continue
+            if message.entries:
+                followed[effect.peer_id] = place
+        kept.append(effect)
+    kept.reverse()
+    return kept

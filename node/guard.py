@@ -24,6 +24,8 @@ from node.engine import LEADER, Engine
 from node.journal import NO_OP, Entry, RaftJournal
 from node.messages import AppendAnswer, AppendEntries, Message, RequestVote, TermNotice, TimeoutNow, Vote
 
+REPEAT_ANSWER_SECONDS = 0.03  # an equal acknowledgement within that is not sent; heartbeats come more slowly
+
 
 class FailStopError(Exception):
     """This member must not go on; the message says why and what to do."""
@@ -55,7 +57,11 @@ class Guard:
         restored: tuple[Entry, Entry] | None,
         send: Callable[[str, Message], None],
         on_state: Callable[[int, int], None],
+        monotonic: Callable[[], float],
     ) -> None:
+        self._monotonic = monotonic
+        self._answered: tuple[str, int, int] | None = None  # (leader, term, next index) of the last success
+        self._answered_at = 0.0
         self.node_id = node_id
         self.journal = journal
         self._send = send
@@ -146,6 +152,8 @@ class Guard:
         next_index = message["next_node_idx"]
         if message["success"]:
             next_index = min(next_index, verified_index + 1)  # F2
+            if self._said_just_now(peer_id, next_index):
+                return
         elif next_index <= self.journal.last_index:
             # F10: skip the whole conflicting term at once, but never below what is committed.
             conflict = max(next_index, self.journal.first_index)
@@ -153,6 +161,15 @@ class Guard:
         self._send(
             peer_id, AppendAnswer(self.term, sequence, next_index, message["reset"], message["success"])
         )
+
+    def _said_just_now(self, peer_id: str, next_index: int) -> bool:
+        """Whether the leader has this very acknowledgement already: a message that only moves its commit index needs none."""
+        answer = (peer_id, self.term, next_index)
+        now = self._monotonic()
+        if answer == self._answered and now - self._answered_at < REPEAT_ANSWER_SECONDS:
+            return True
+        self._answered, self._answered_at = answer, now
+        return False
 
     # Incoming: what peers say.
 

@@ -84,6 +84,9 @@ class Member:
         self._turn_due = False
         self._halted = False
         self._futures: dict[int, asyncio.Future[Outcome]] = {}
+        self._give_up_at: dict[int, float] = {}  # by request id, in the order asked
+        self._give_up_look_at = 0.0
+        self._random = random.Random(secrets.randbits(64))  # noqa: S311 - request ids and timers must differ, not be secret
         self._read_futures: dict[int, asyncio.Future[int]] = {}
         self._open_read: tuple[int, asyncio.Future[int]] | None = None
         self._next_token = 0
@@ -133,7 +136,7 @@ class Member:
             restored=restored,
             monotonic=time.monotonic,
             wall_ms=lambda: time.time_ns() // 1_000_000,
-            rng=random.Random(secrets.randbits(64)),  # noqa: S311 - election timers need spread, not secrecy
+            rng=self._random,
         )
 
     @classmethod
@@ -217,6 +220,7 @@ class Member:
         while gate and gate[0][0] <= self._synced:
             for effect in gate.popleft()[1]:
                 self._perform(effect)
+        self._mesh.flush()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -238,10 +242,19 @@ class Member:
     def _send_now(self, peer_id: str, message: m.Message) -> None:
         """Snapshot messages: they rest on published files alone."""
         self._mesh.send(peer_id, m.encode(message))
+        self._mesh.flush()
+
+    def _give_up(self, now: float) -> None:
+        """End what has waited for too long: its effect may be stuck behind a disk that does not answer."""
+        self._give_up_look_at = now + LATE_SECONDS / 2
+        for request_id in [request_id for request_id, at in self._give_up_at.items() if at <= now]:
+            self._perform(Fail(request_id, "unknown"))
 
     def _watch(self, core: Core) -> None:
         """What is looked at once a turn beside consensus."""
         now = time.monotonic()
+        if now >= self._give_up_look_at:
+            self._give_up(now)
         leader = (core.leader_id, core.guard.term)
         if leader[0] is not None and leader != self._leader_seen:
             self._leader_seen = leader
@@ -370,7 +383,7 @@ class Member:
         """See `Replica.execute`."""
         if self.failed.done():
             raise UnavailableError("this node has stopped")
-        request_id = secrets.randbits(63)
+        request_id = self._random.getrandbits(63)
         envelope = encode_envelope(
             Envelope(
                 request_id,
@@ -389,15 +402,13 @@ class Member:
             raise OverloadedError("too many commands are pending on this node")
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._futures[request_id] = future
+        self._give_up_at[request_id] = time.monotonic() + timeout_seconds + LATE_SECONDS
         self._wake()
-        late = self._loop.call_later(
-            timeout_seconds + LATE_SECONDS, self._perform, Fail(request_id, "unknown")
-        )
         try:
             return await future
         finally:
-            late.cancel()
             self._futures.pop(request_id, None)
+            self._give_up_at.pop(request_id, None)
 
     async def read_index(self, timeout_seconds: float) -> int:
         """See `Replica.read_index`."""

@@ -83,6 +83,7 @@ class _Dialled(asyncio.Protocol):
         self._key: _FrameKey | None = None
         self._received = b""
         self.was_up = False
+        self._unsent: list[bytes] = []
         self.transport: asyncio.Transport | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -115,10 +116,15 @@ class _Dialled(asyncio.Protocol):
         self._mesh.dialled_up(self._peer_id, self)
 
     def send(self, payload: bytes) -> None:
-        """Queue one frame; an overflowing link is broken instead of holding ever more."""
+        """Add one frame to what `flush` writes."""
         assert self._key is not None
+        self._unsent += (len(payload).to_bytes(4, "little"), self._key.mac(payload), payload)
+
+    def flush(self) -> None:
+        """Write the frames at once; an overflowing link is broken instead of holding ever more."""
         assert self.transport is not None
-        self.transport.write(b"".join((len(payload).to_bytes(4, "little"), self._key.mac(payload), payload)))
+        unsent, self._unsent = self._unsent, []
+        self.transport.write(b"".join(unsent))
         if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._abort("it does not take what is sent")
 
@@ -274,6 +280,7 @@ class Mesh:
         self._dialled: dict[str, _Dialled] = {}
         self._accepted: dict[str, _Accepted] = {}
         self._strangers: dict[_Accepted, None] = {}
+        self._unflushed: dict[str, _Dialled] = {}
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.refused = 0
@@ -319,10 +326,18 @@ class Mesh:
             link.abort()
 
     def send(self, peer_id: str, payload: bytes) -> None:
-        """Send a frame, or lose it when the link is down."""
+        """Send a frame with the next `flush`, or lose it when the link is down."""
         link = self._dialled.get(peer_id)
         if link is not None and link.up:
             link.send(payload)
+            self._unflushed[peer_id] = link
+
+    def flush(self) -> None:
+        """Write what was sent since the last time: one write for each peer."""
+        unflushed, self._unflushed = self._unflushed, {}
+        for link in unflushed.values():
+            if link.up:
+                link.flush()
 
     def redial(self, peer_id: str) -> None:
         """The peer seems gone although its connection stands: start anew."""
