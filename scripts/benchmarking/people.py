@@ -163,7 +163,7 @@ async def audit(addresses: list[tuple[str, int]], users: list[User], ledger: Led
         asker = Asker(addresses[first])
         for number in range(first, len(users), len(addresses)):
             found = await _bookings_of(asker, users[number])
-            violations.extend(_judge(ledger, number, found, holders))
+            violations.extend(judge(ledger, number, found, holders))
         asker.close()
 
     await asyncio.gather(*map(some, range(len(addresses))))
@@ -184,7 +184,7 @@ async def _bookings_of(asker: Asker, user: User) -> dict[str, dict[str, Any]]:
             return found
 
 
-def _judge(
+def judge(
     ledger: Ledger, number: int, found: dict[str, dict[str, Any]], holders: dict[Slot, str]
 ) -> list[str]:
     wrong = []

@@ -111,6 +111,7 @@ def tables(report: Report) -> str:
         f"{here.work_before_ms:.0f} ms of CPU before, {here.work_after_ms:.0f} ms after",
     ]
     rows: list[tuple[str, ...]]
+    heads: tuple[str, ...]
     if report.core:
         rows = [
             (
