@@ -105,8 +105,12 @@ _syncobj.monotonicTime = lambda: _clock()
 class Peer(Node):  # type: ignore[misc]  # the library ships no types
     """A voter, by its id. Its hash does not depend on PYTHONHASHSEED, so sets of peers iterate alike in every run."""
 
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self._stable_hash = zlib.crc32(node_id.encode())
+
     def __hash__(self) -> int:
-        return zlib.crc32(self.id.encode())
+        return self._stable_hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Peer) and self.id == other.id
