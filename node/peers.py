@@ -4,9 +4,10 @@ A link carries frames one way, from the member that dialled to the one that list
 
     dialler  -> listener   hello: version, cluster, who, to whom, which key, nonce; MAC with the secret's hello key
     listener -> dialler    nonce; MAC over it and the hello
-    dialler  -> listener   frames: length u32 | MAC (16) over counter and payload | payload
+    dialler  -> listener   frames: length u32 | MAC (16) over counter and payload | payload; the first one is empty
 
-Frame keys come from both nonces, so nothing recorded earlier is of use. A stranger gets no byte of an answer, costs one small
+Frame keys come from both nonces, so nothing recorded earlier is of use: who sends a recorded hello cannot make the empty frame, and
+before that one nothing longer is collected. A stranger gets no byte of an answer, costs one small
 buffer for at most HANDSHAKE_SECONDS, and at most MAX_STRANGERS of them exist at a time. Frames are authenticated, not encrypted:
 the peer network is trusted to keep silent, not to be honest.
 
@@ -113,6 +114,8 @@ class _Dialled(asyncio.Protocol):
             return
         self._key = _FrameKey(self._mesh.secret, self._kid, self._hello, nonce)
         self.was_up = True
+        assert self.transport is not None
+        self.transport.write(bytes(4) + self._key.mac(b""))
         self._mesh.dialled_up(self._peer_id, self)
 
     def send(self, payload: bytes) -> None:
@@ -216,7 +219,7 @@ class _Accepted(asyncio.Protocol):
         buffer = self._buffer
         while len(buffer) - offset >= 4 + _MAC_BYTES:
             length = int.from_bytes(buffer[offset : offset + 4], "little")
-            if length > MAX_MESSAGE_BYTES:
+            if length > (MAX_MESSAGE_BYTES if self.peer_id is not None else 0):
                 self.close("it announced a frame over the limit")
                 return
             end = offset + 4 + _MAC_BYTES + length
@@ -233,6 +236,7 @@ class _Accepted(asyncio.Protocol):
                 self.peer_id = self._sender
                 self._timer.cancel()
                 self._mesh.accepted_up(self.peer_id, self)
+                continue
             self._mesh.on_frame(self.peer_id, payload)
             if self.transport.is_closing():
                 return
