@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import json
 import re
 import sys
@@ -276,6 +277,12 @@ def main() -> int:
     if chosen.check:
         written = {match[2]: match[0] for match in _MARKED.finditer(page)}
         stale = [name for name, text in samples.items() if steady(text) not in steady(written[name])]
+        for name in stale:
+            print(
+                "\n".join(
+                    difflib.unified_diff(written[name].splitlines(), samples[name].splitlines(), lineterm="")
+                )
+            )
         print("stale samples: " + ", ".join(stale) if stale else f"{len(samples)} samples are true")
         return 1 if stale else 0
     PAGE.write_text(

@@ -1,0 +1,210 @@
+"""The documents say what the code says: links, routes, problems, metrics, limits, and the names they lean on.
+
+A document that has drifted is worse than none, so whatever can be compared is compared here. The samples of docs/api.md are
+compared with a running cluster by `scripts/make_api_samples.py --check`, which the last test runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import metrics
+from api.app import API_CALLS
+from api.openapi import document
+from api.problems import KINDS
+from node.replica import Statistics
+from statemachine.limits import __file__ as limits_file
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+_FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_TEST_NAME = re.compile(r"`((?:test_\w+\.py)?)::(\w+)`")
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in _LINK.findall(_FENCED.sub("", text)):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = path if not name else (path.parent / name)
+        assert file.exists(), f"{path.name}: {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), f"{path.name}: {target}"
+
+
+def test_every_route_is_told() -> None:
+    text = page("api.md")
+    for route, operations in document(API_CALLS, "test")["paths"].items():
+        for method in operations:
+            assert re.search(rf"^### .*`{method.upper()} {re.escape(route)}`$", text, re.MULTILINE), (
+                f"{method} {route}"
+            )
+
+
+def test_every_problem_is_told_with_its_status() -> None:
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page("api.md"), re.MULTILINE))
+    assert rows == {code: str(kind.status) for code, kind in KINDS.items()}
+
+
+def test_what_a_key_keeps_is_told() -> None:
+    """The column "Kept": refusals of the log are kept, but for those that the state machine does not remember."""
+    from statemachine.outcomes import Code
+    from statemachine.state import _NOT_REMEMBERED
+
+    kept = dict(re.findall(r"^\| `([a-z-]+)` \| \d{3} \| (yes|no|–) \|", page("api.md"), re.MULTILINE))
+    decided = set(Code.__args__) - {"ok", "key-reused"}  # type: ignore[attr-defined]  # a Literal has its values there
+    assert {code for code, word in kept.items() if word == "yes"} == decided - _NOT_REMEMBERED
+
+
+def test_every_metric_is_told_and_exists() -> None:
+    source = Path(metrics.__file__).read_text(encoding="utf-8")
+    existing = set(re.findall(r"\"(deskraft_[a-z_]+)\"", source)) | {
+        f"deskraft_{name}"
+        for name in re.findall(r"^\s+\(\"([a-z_]+)\", \"(?:gauge|counter)\"", source, re.MULTILINE)
+    }
+    assert len(existing) > len(Statistics.__struct_fields__)
+    told = set(re.findall(r"^\| `(deskraft_[a-z_]+)", page("operations.md"), re.MULTILINE))
+    assert told == existing
+    mentioned = set(re.findall(r"`[^`]*?(deskraft_[a-z_]+)", page("operations.md")))
+    assert mentioned <= existing
+
+
+def limits_told() -> Iterator[tuple[str, str, str]]:
+    yield from re.findall(
+        r"^\| `([A-Z_]+)` \| ([\d.]+)(?: s)? \| `([\w/]+\.py)` \|", page("architecture.md"), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(("name", "value", "file"), list(limits_told()))
+def test_the_limits_are_those_of_the_code(name: str, value: str, file: str) -> None:
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    assert float(getattr(module, name)) == float(value), f"{name} is {getattr(module, name)} in {file}"
+
+
+def test_no_limit_of_the_state_is_missing() -> None:
+    tree = ast.parse(Path(limits_file).read_text(encoding="utf-8"))
+    names = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    internal = {name for name in names if name.startswith("MAX_ALTERNATIVES_")} | {
+        "MAX_CELL", "MAX_STAMP_MS", "MAX_SESSION_LIFETIME_MS", "MAX_ID_CHARS", "MAX_KEY_CHARS", "MAX_SCOPE_CHARS",
+        "MAX_FINGERPRINT_BYTES", "MAX_TEXT_CHARS", "MAX_GRID_WINDOWS", "MAX_WINDOW_SLOTS",
+    }  # fmt: skip
+    assert names - internal <= {name for name, _, _ in limits_told()}
+
+
+def test_constants_named_in_the_text_exist() -> None:
+    """Every `UPPER_CASE` name of the documents is a constant somewhere in the rooms."""
+    defined: set[str] = set()
+    for room in ("statemachine", "node", "api", "client", "scripts"):
+        for file in (ROOT / room).glob("*.py"):
+            defined |= set(
+                re.findall(r"^([A-Z][A-Z_]+)\b.*?=", file.read_text(encoding="utf-8"), re.MULTILINE)
+            )
+    outside = {
+        "DESKRAFT_ADMIN_PASSWORD",
+        "DESKRAFT_SERVER",
+        "DESKRAFT_PASSWORD",
+        "DESKRAFT_SEEDS",
+        "NO_COLOR",
+    }
+    outside |= {"PYTHONHASHSEED", "RWF_DSYNC", "PIPE_NOTIFIER_ENABLED", "LEADER_CHANGED"}
+    for path in DOCS.glob("*.md"):
+        for name in re.findall(r"`([A-Z]+_[A-Z_]+)(?:\[\d\])?`", path.read_text(encoding="utf-8")):
+            assert name in defined | outside, f"{path.name}: {name}"
+
+
+def test_the_tests_named_in_the_guards_exist() -> None:
+    """`test_file.py::test_name`, and `::test_name` for another one of the file named last."""
+    file = ""
+    assert len(_TEST_NAME.findall(page("engine-guards.md"))) > 30
+    for named, test in _TEST_NAME.findall(page("engine-guards.md")):
+        file = named or file
+        source = (ROOT / "tests" / "node" / file).read_text(encoding="utf-8")
+        assert f"def {test}(" in source, f"{file}::{test}"
+    for control in re.findall(r"simulation controls? (.+?)[.;]", page("engine-guards.md")):
+        for name in re.findall(r"\"([^\"]+)\"", control):
+            assert f'"{name}"' in (ROOT / "tests/simulation/test_world.py").read_text(encoding="utf-8"), name
+
+
+def test_modules_named_in_the_text_exist() -> None:
+    for path in PAGES:
+        for name in re.findall(
+            r"`((?:statemachine|node|api|client|scripts|tests)/[\w/]+(?:\.py)?)`",
+            path.read_text(encoding="utf-8"),
+        ):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_every_dependency_is_told() -> None:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(item for extra in project["optional-dependencies"].values() for item in extra),
+    ]
+    text = page("dependencies.md")
+    for requirement in wanted:
+        name = re.split(r"[<>=;! ]", requirement)[0]
+        assert f"`{name}`" in text, name
+
+
+def test_the_commands_and_tags_of_the_log_are_those_of_the_code() -> None:
+    from node import messages
+    from statemachine import commands
+
+    text = page("data.md")
+    for kind in (*commands.Command.__args__, *messages.Message.__args__):
+        row = re.search(rf"^\|(?: (\d+) \|)? `{kind.__name__}` \|(?: (\d+) \|)? (.*) \|$", text, re.MULTILINE)
+        assert row is not None, kind.__name__
+        assert int(row[1] or row[2]) == kind.__struct_config__.tag, kind.__name__
+        told = re.sub(r"\([^)]*\)", "", row[3]).replace("–", "")
+        assert [field.strip() for field in told.split(",") if field.strip()] == list(
+            kind.__struct_fields__
+        ), kind.__name__
+
+
+def test_mermaid_blocks_are_closed_and_of_known_kinds() -> None:
+    for path in PAGES:
+        for block in re.findall(
+            r"^```mermaid\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            assert block.split(None, 1)[0] in ("flowchart", "sequenceDiagram"), path.name
+            opened = len(re.findall(r"^\s*(?:alt|par|loop|opt|subgraph)\b", block, re.MULTILINE))
+            closed = len(re.findall(r"^\s*end\s*$", block, re.MULTILINE))
+            assert opened == closed, path.name
+
+
+@pytest.mark.timeout(120)
+def test_the_samples_are_true() -> None:
+    """The requests of docs/api.md, sent to a real cluster, are answered as it is written there."""
+    command = [sys.executable, str(ROOT / "scripts" / "make_api_samples.py"), "--check"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
