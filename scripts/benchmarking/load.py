@@ -93,8 +93,13 @@ class Load:
         tally.own_cpu_seconds = time.process_time() - own
         tally.answered = len(tally.latencies)
         self.ending = True
-        async with asyncio.timeout(GIVE_UP_SECONDS + ANSWER_SECONDS):
-            await self._idle.wait()
+        try:
+            async with asyncio.timeout(GIVE_UP_SECONDS + 2 * ANSWER_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            for connection in self.connections:
+                if not connection.resting:
+                    tally.violate(f"never finished: {connection}")
         watch.cancel()
         for connection in self.connections:
             connection.close()
@@ -120,21 +125,50 @@ class Load:
                 connection.look(now)
 
 
-class _Connection(asyncio.Protocol):
+class _Link(asyncio.Protocol):
+    """One TCP connection of a user. It speaks for the user only while it is the newest."""
+
+    def __init__(self, owner: _Connection) -> None:
+        self._owner = owner
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        if self._owner.link is self:
+            self._owner.connected(self.transport)
+        else:
+            self.transport.abort()  # it came after it had been given up
+
+    def data_received(self, data: bytes) -> None:
+        if self._owner.link is self:
+            self._owner.received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._owner.link is self:
+            self._owner.lost()
+
+
+class _Connection:
     """One user's connection, over all the times that it is made anew."""
 
     def __init__(self, load: Load, user: int) -> None:
         self._load = load
         self._user = user
         self._home = self._target = user % len(load.targets)
+        self.link: _Link | None = None
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._buffer = b""
         self._request: Request | None = None
         self._began = 0.0
         self._sent = 0.0
-        self._resting = False
         self._moving = False
+        self.resting = False
+
+    def __str__(self) -> str:
+        asked = self._request.data[:60] if self._request else b"nothing"
+        joined = "connected" if self._transport else "not connected"
+        return f"user {self._user}, target {self._target}, {joined}, asked {asked!r}"
 
     # Connecting.
 
@@ -146,34 +180,42 @@ class _Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         while True:
             host, port = self._load.targets[self._target]
+            link = self.link = _Link(self)
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await loop.create_connection(lambda: self, host, port)
+                    await loop.create_connection(lambda link=link: link, host, port)  # type: ignore[misc]
             except (OSError, TimeoutError):
+                if self.link is not link or link.transport is not None:
+                    return  # it was connected and lost again, which has been dealt with
                 if not self._fail("connection refused"):
                     return
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
                 return
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+    def connected(self, transport: asyncio.Transport) -> None:
+        """Send what is to be sent."""
+        self._transport = transport
         self._buffer = b""
         if self._request is None:
             self._begin()
         else:
             self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+    def lost(self) -> None:
+        """Go on elsewhere, or where the next request belongs."""
+        self.link = self._transport = None
         moving, self._moving = self._moving, False
-        if self._resting:
+        if self.resting:
             return
         if self._request is None or moving or self._fail("connection lost"):
             self.connect()
 
     def close(self) -> None:
         """Done with."""
+        self.resting = True
+        if self._task is not None:
+            self._task.cancel()
         if self._transport is not None:
             self._transport.abort()
 
@@ -186,7 +228,7 @@ class _Connection(asyncio.Protocol):
         if self._target != self._home and self._home not in self._load.away:
             self._target = self._home
             assert self._transport is not None
-            self._transport.abort()  # `connection_lost` connects anew
+            self._transport.abort()  # `lost` connects anew
             return
         self._request = self._load.script.next(self._user)
         self._began = time.perf_counter()
@@ -198,7 +240,8 @@ class _Connection(asyncio.Protocol):
         self._sent = time.perf_counter()
         self._transport.write(self._request.data)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
+        """A piece of an answer."""
         if self._buffer:
             data = self._buffer + data
         head = data.find(b"\r\n\r\n")
@@ -231,7 +274,7 @@ class _Connection(asyncio.Protocol):
         elif status in NOT_NOW and load.script.may_fail:
             if self._fail(f"status {status}") and self._transport is not None:
                 self._moving = True
-                self._transport.abort()  # `connection_lost` goes on with the same request elsewhere
+                self._transport.abort()  # `lost` goes on with the same request elsewhere
             return
         else:
             tally.violate(f"status {status}: {request.data[:60]!r} was answered {body[:200]!r}")
@@ -263,5 +306,6 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _rest(self) -> None:
-        self._resting = True
-        self._load.rest()
+        if not self.resting:
+            self.resting = True
+            self._load.rest()

@@ -212,10 +212,20 @@ async def run(folder: Path, names: list[str], with_constant: bool, seconds: floa
             say(f"case {name}")
             world.users[:] = await people.renew(nodes.addresses, world.users)
             script = cases.CASES[name](world)
-            if name == "failure":
-                figures = await measured_failure(nodes, script, seconds)
-            else:
-                figures = await measured(name, nodes, constants, script, seconds)
+            try:
+                if name == "failure":
+                    figures = await measured_failure(nodes, script, seconds)
+                else:
+                    figures = await measured(name, nodes, constants, script, seconds)
+            except (
+                TimeoutError,
+                OSError,
+                EOFError,
+            ) as error:  # what was measured before is still worth telling
+                tally = Tally(
+                    seconds=seconds, violations=[f"{name}: not measured: {type(error).__name__} {error}"]
+                )
+                figures = figures_of(name, tally, 0.0)
             for dead in nodes.dead():
                 figures.violations.append(dead)
             found.append(figures)
