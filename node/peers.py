@@ -398,6 +398,8 @@ class Mesh:
 
     async def close(self) -> None:
         """Close everything at once."""
+        if self._server is not None:
+            self._server.close()  # first, so that nobody comes in behind those who are sent away
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -408,5 +410,4 @@ class Mesh:
             if accepted.transport is not None:
                 accepted.transport.abort()
         if self._server is not None:
-            self._server.close()
             await self._server.wait_closed()

@@ -44,7 +44,9 @@ async def until(condition: Callable[[], object], seconds: float = BOUND_SECONDS)
 class End:
     """One member's links, what arrived over them, and a heartbeat as a member has."""
 
-    def __init__(self, node_id: str, addresses: dict[str, tuple[str, int]], lines: list[str], cluster: str) -> None:
+    def __init__(
+        self, node_id: str, addresses: dict[str, tuple[str, int]], lines: list[str], cluster: str
+    ) -> None:
         self.node_id = node_id
         self.received: list[tuple[str, bytes]] = []
         self.up: set[str] = set()
@@ -258,7 +260,9 @@ async def test_members_connect_and_frames_arrive_in_order(net: Net) -> None:
     [(LINES[1:2], "desks", "n2"), (LINES[:1], "tables", "n2"), (LINES[:1], "desks", "stranger")],
     ids=["another secret", "another cluster", "an unknown member"],
 )
-async def test_who_does_not_belong_gets_no_link(net: Net, lines: list[str], cluster: str, node_id: str) -> None:
+async def test_who_does_not_belong_gets_no_link(
+    net: Net, lines: list[str], cluster: str, node_id: str
+) -> None:
     """It dials for a while and is refused each time; not one frame passes in either direction, and the log says so."""
     one = await net.end("n1")
     addresses = {**net.addresses, node_id: ("127.0.0.1", free_port())}
@@ -337,7 +341,10 @@ async def test_who_connects_and_dawdles_is_closed(net: Net) -> None:
 
     true_hello = hello_bytes()
     said = await asyncio.gather(
-        dawdle(b"", False), dawdle(true_hello[:20], False), dawdle((300).to_bytes(2, "little"), True), dawdle(true_hello, False)
+        dawdle(b"", False),
+        dawdle(true_hello[:20], False),
+        dawdle((300).to_bytes(2, "little"), True),
+        dawdle(true_hello, False),
     )
     lasted = asyncio.get_running_loop().time() - began
     assert HANDSHAKE_SECONDS * 0.9 < lasted < HANDSHAKE_SECONDS + 3.0

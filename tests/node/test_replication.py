@@ -125,6 +125,7 @@ def follower() -> tuple[Table, Seat]:
 
 
 def send(table: Table, message: m.AppendEntries) -> m.AppendAnswer:
+    table.now += 0.1  # an acknowledgement is not repeated at once
     table.deliver(("n1", "n2", message))
     *_, (_, _, answer) = table.take(m.AppendAnswer, "n2")
     assert isinstance(answer, m.AppendAnswer)
