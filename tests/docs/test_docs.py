@@ -93,6 +93,30 @@ def test_every_metric_is_told_and_exists() -> None:
     assert mentioned <= existing
 
 
+def quoted_messages() -> Iterator[str]:
+    """What operations.md quotes of a node: the first columns of its tables of log lines, messages and reasons."""
+    text = page("operations.md")
+    for heading in ("Log lines", "Messages", "readyz"):
+        section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+        for row in re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE):
+            yield from re.findall(r"`([^`]+)`", row)
+
+
+@pytest.mark.parametrize("quoted", list(quoted_messages()))
+def test_quoted_messages_are_those_of_the_code(quoted: str) -> None:
+    """The fixed pieces of each message stand in the code; what varies is a gap on both sides."""
+    source = "\n".join(
+        file.read_text(encoding="utf-8") for room in ("api", "node") for file in (ROOT / room).glob("*.py")
+    )
+    source = re.sub(r"\"\s*\n\s*f?\"", "", source)  # a text that goes on in the next line
+    gaps = r"…|: |identity\.json|\.\.\.|\(host:port\)|\bN\b|\bn\d\b|\b\d+\b|\.dsk|\.seg|snapshot-|journal-|\bok\b|DESKRAFT_ADMIN_PASSWORD"
+    pieces = [piece.strip(" :,()") for piece in re.split(gaps, quoted)]
+    wanted = [piece for piece in pieces if len(piece) > 3]
+    assert wanted or quoted in ("cluster.yml: …", "journal-….seg: …"), quoted
+    for piece in wanted:
+        assert piece in source, f"{quoted!r}: {piece!r}"
+
+
 def limits_told() -> Iterator[tuple[str, str, str]]:
     yield from re.findall(
         r"^\| `([A-Z_]+)` \| ([\d.]+)(?: s)? \| `([\w/]+\.py)` \|", page("architecture.md"), re.MULTILINE
