@@ -36,7 +36,7 @@ def _unproven(core: Core) -> None:
     def ask(on_index: Callable[[int], None], _applied: bool, _now: float) -> None:
         on_index(core.guard.commit_index if core.guard.leading else -1)
 
-    core.leader_reads.ask = ask  # type: ignore[method-assign]
+    core.leader_reads.ask = ask  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize("guarded", [True, False])
