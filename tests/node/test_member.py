@@ -447,3 +447,30 @@ async def test_an_unexpected_error_of_the_core_stops_the_member(
     monkeypatch.setattr(core_module.Core, "step", broken)
     async with asyncio.timeout(3.0):
         assert "a contradiction" in await asyncio.shield(victim.failed)
+
+
+async def test_a_snapshot_that_cannot_be_written_stops_the_member(
+    snapshotting: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed sync of a snapshot is a failed disk: no half file gets a name, and a restart has everything."""
+    trio = snapshotting
+    await trio.start()
+    await trio.born()
+    sync = disk_module.RealFile.sync
+    broken = trio.folder / "n2"
+
+    def failing(file: disk_module.RealFile) -> None:
+        if broken in Path(f"/proc/self/fd/{file._descriptor}").readlink().parents:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk_module.RealFile, "sync", failing)
+        await write_some(trio, 15, "user")
+        async with asyncio.timeout(BOUND_SECONDS):
+            assert os.strerror(errno.EIO) in await asyncio.shield(trio.members["n2"].failed)
+    assert not list(broken.glob("*.dsk"))
+    await trio.stop("n2")
+    await trio.start("n2")
+    await trio.equal()
+    assert len(trio.users("n2")) == 16
