@@ -18,6 +18,7 @@ import asyncio
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -45,6 +46,7 @@ STOP_SECONDS = 20.0
 POLL_SECONDS = 0.05
 TAIL_LINES = 25
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING) ")
 FIRST_PORT, LAST_PORT = 10_000, 32_000  # below the ports that the kernel gives to outgoing connections
 
 SPACES: list[dict[str, Any]] = [
@@ -173,6 +175,53 @@ class NodeProcess:
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
+    def last_run(self) -> list[str]:
+        """What the process has said since its last start."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return text.rpartition("--- start ")[2].splitlines()[1:]
+
+    async def refuses_to_start(
+        self, *options: str, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Start it expecting that it ends by itself: exit status, and all that it wrote outside the log's format.
+
+        The process is not this node's: a running one goes on meanwhile.
+        """
+        command = [
+            sys.executable,
+            "-m",
+            "api.console",
+            "node",
+            "--config",
+            str(self._config),
+            "--id",
+            self.id,
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *options,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment if environment is None else dict(environment),
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), STOP_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        said = [line for line in output.decode().splitlines() if not LOG_LINE.match(line)]
+        return process.returncode, "\n".join(said)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment that the node is started with."""
+        return dict(self._environment)
+
     async def _until(self, reached: Callable[[], bool], timeout_seconds: float, otherwise: str) -> None:
         give_up_at = time.monotonic() + timeout_seconds
         while not reached():
@@ -294,6 +343,14 @@ class ProcessCluster:
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"{otherwise} after {timeout_seconds} s\n{self.logs()}")
             await asyncio.sleep(POLL_SECONDS)
+
+    def assert_no_traceback(self) -> None:
+        """No node has ever written a traceback or an internal error into its log."""
+        for node in self:
+            text = node.log.read_text(encoding="utf-8", errors="replace")
+            for sign in ("Traceback", "internal-error", "Exception ignored", "never retrieved"):
+                at = text.find(sign)
+                assert at < 0, f"{node.id}: {text[max(0, at - 500) : at + 3000]}"
 
     def logs(self) -> str:
         """The ends of all logs."""
