@@ -47,7 +47,7 @@ class Exchange:
         self.call = call
         self.query: dict[str, Any] = {}
         self.index = 0  # the log index that the answer reflects; 0 stands for the one applied at its end
-        self.stage = "waiting"  # "receiving", "waiting" or "writing": what a missed deadline would mean
+        self.stage = "waiting"  # or "receiving", "writing", "written": what a failure now would mean
         self._loop = asyncio.get_running_loop()
         self._deadline = deadline
         self._identity: Identity | None = None
@@ -166,7 +166,7 @@ class Exchange:
         """Have the command carried out once; refusals that mean "not now" for every call are raised."""
         self.stage = "writing"
         outcome = await self._execute(command, scope, key, body, session_id)
-        self.stage = "waiting"
+        self.stage = "written" if outcome.ok else "waiting"
         self.index = outcome.index
         if outcome.code in _REFUSED_ALIKE:
             raise Refusal(outcome.code)

@@ -118,7 +118,7 @@ class Gate:
     def _internal(self, error: Exception, exchange: Exchange) -> Refusal:
         incident = uuid7(self._services.replica.now_ms())
         log.error("event=internal-error incident=%s route=%s", incident, self._route, exc_info=error)
-        if exchange.stage == "writing":
+        if exchange.stage in ("writing", "written"):
             return Refusal("outcome-unknown", members={"incident": incident})
         return Refusal("internal", f"It has been logged as {incident}.", members={"incident": incident})
 

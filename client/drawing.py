@@ -98,8 +98,10 @@ def draw_seats(out: Console, space: Space, day: Availability) -> None:
 def draw_bookings(out: Console, bookings: Iterable[Booking], spaces: Mapping[str, Space]) -> None:
     """A table of bookings in the order given."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("When", "Space", "Seat", "Status", "Booking"):
-        table.add_column(column, no_wrap=True, overflow="fold")
+    for column in ("When", "Space", "Seat"):
+        table.add_column(column, overflow="fold")
+    table.add_column("Status", no_wrap=True, min_width=len("confirmed"))
+    table.add_column("Booking", no_wrap=True, min_width=36)  # `cancel` wants it whole, however narrow the terminal
     styles = {"confirmed": "green", "cancelled": "dim", "completed": ""}
     for booking in bookings:
         space = spaces.get(booking.space_id)

@@ -6,6 +6,7 @@ The driver (`node.member` on asyncio and real disks; a simulator on virtual ones
     core.step()                                             consensus, elections, applying, reads
     frames = core.take_frames()                             write them down, in order, durably
     effects = core.take_effects()                           let them happen once *those frames* are durable
+    core.propose()                                          what waits goes into the log; frames and effects again
 
 That order is the whole of "durable before visible" (F7): an effect (a message to a peer, an answer to a client) leaves only when
 the sync that covers everything before it has returned. What a leader sends has therefore been synced by the leader, so a
@@ -33,6 +34,7 @@ from statemachine.outcomes import Outcome
 from statemachine.state import State
 
 HEARTBEAT_SECONDS = 0.2
+EXPIRE_SECONDS = 0.05  # how often commands past their deadline are looked for
 LINK_SILENCE_SECONDS = 1.5  # a peer that sent nothing for so long is not reachable
 APPLY_COMMANDS_PER_STEP = 500  # then the driver gets a turn
 MAX_ENTRIES_IN_FLIGHT = 2  # proposed and not yet applied; more waits and shares the next entry
@@ -113,6 +115,7 @@ class Core:
         self.draining = False  # leadership is being handed over: nothing new is proposed
         self.busy = False  # another step should follow at once
         self._heartbeat_at = 0.0
+        self._expire_at = 0.0
         self._was_leading = False
         self._checkpoints: dict[int, bytes] = {}
         self._peer_checkpoints: dict[str, tuple[int, bytes]] = {}
@@ -279,23 +282,36 @@ class Core:
         self.guard.engine.tick()
         self._settle_leadership()
         self._apply_committed()
-        self._propose()
         self.requests.look(self.leader_id, self.guard.term, self.node_id, self.linked, now)
-        self._propose()
         self.leader_reads.look(now)
         self.reads.look(self.leader_id, self.node_id, now)
         self._effects.extend(ReadReady(token, index) for token, index in self.reads.done)
         self.reads.done.clear()
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_SECONDS
+            self.requests.expire(now)
+            self._effects.extend(Fail(request_id, failure) for request_id, failure in self.requests.failed)
+            self.requests.failed.clear()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + HEARTBEAT_SECONDS
-            self._heartbeat(now)
+            self._heartbeat()
 
-    def _heartbeat(self, now: float) -> None:
-        self.requests.expire(now)
-        self._effects.extend(Fail(request_id, failure) for request_id, failure in self.requests.failed)
-        self.requests.failed.clear()
+    def propose(self) -> None:
+        """Put what waits on this leader into the log: the second half of a turn, after the effects of `step` were taken.
+
+        Apart from `step`, so that an answer to what has just been applied does not wait for the sync of a newer entry.
+        """
+        while self.queue and self.guard.leading and self.clock.knows_majority():
+            if self.journal.last_index - self.applied_index >= MAX_ENTRIES_IN_FLIGHT:
+                return
+            self.guard.engine.propose(encode_batch(self.now_ms(), self.queue.take_batch()))
+            self.guard.engine.tick()
+
+    def _heartbeat(self) -> None:
         self.clock.refresh()
         self.elections.may_lead = not self.clock.is_outlier()
+        if self.guard.leading and not self.elections.may_lead:
+            self.transfer_leadership()
         newest = max(self._checkpoints, default=0)
         message = m.Heartbeat(
             self.guard.term,
@@ -327,13 +343,6 @@ class Core:
                 else:
                     self._send(origin, refused)
         self.elections.settle_sight()
-
-    def _propose(self) -> None:
-        while self.queue and self.guard.leading and self.clock.knows_majority():
-            if self.journal.last_index - self.applied_index >= MAX_ENTRIES_IN_FLIGHT:
-                return
-            self.guard.engine.propose(encode_batch(self.now_ms(), self.queue.take_batch()))
-            self.guard.engine.tick()
 
     def _apply_committed(self) -> None:
         """Apply what consensus has delivered, a bounded number of commands at a time."""

@@ -174,14 +174,16 @@ class Driver:
         applied_before = core.applied_index
         try:
             core.step()
+            self._collect(core)
+            core.propose()
+            self._collect(core)
         except FailStopError as error:
             self.fail(str(error))
             return
-        self._submit_frames(core)
-        effects = core.take_effects()
-        if effects:
-            self._gate.append((self.writer.submitted, effects))
-            self._release()
+        except Exception as error:  # noqa: BLE001 - a broken assumption ends the member; it must not limp on
+            self._on_error(error)
+            return
+        self._release()
         if core.busy:
             self.wake()
         applied = core.applied_index != applied_before
@@ -189,6 +191,12 @@ class Driver:
             self._snapshot_if_due()
         self._watch(core)
         self._owner.turned(applied)
+
+    def _collect(self, core: Core) -> None:
+        self._submit_frames(core)
+        effects = core.take_effects()
+        if effects:
+            self._gate.append((self.writer.submitted, effects))
 
     def _submit_frames(self, core: Core) -> None:
         for payload, max_index in core.take_frames():
@@ -238,6 +246,7 @@ class Driver:
             elif now - self._unreachable_since.setdefault(peer_id, now) > REDIAL_AFTER_SECONDS:
                 del self._unreachable_since[peer_id]
                 self._mesh.redial(peer_id)
+                self._mesh.drop(peer_id, "nothing has come over it for a while")
 
     # What the links report.
 
@@ -264,7 +273,7 @@ class Driver:
             self._mesh.drop(peer_id, str(error))
         except FailStopError as error:
             self.fail(str(error))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - a broken assumption ends the member; it must not limp on
             self._on_error(error)
         else:
             if self._fetcher.ready is not None and not self.halted:
@@ -291,6 +300,7 @@ class Driver:
             what = f"{error.strerror or error} ({error.filename or 'journal'})"
             self.fail(f"the disk failed: {what}; nothing was confirmed after that")
         else:
+            log.error("this is a defect of the program", exc_info=error)
             self.fail(f"unexpected {type(error).__name__}: {error}")
 
     def fail(self, message: str) -> None:

@@ -131,7 +131,7 @@ class Elections:
 
     def on_timeout_now(self, peer_id: str, message: TimeoutNow, now: float) -> None:
         """The leader hands over to us; its own vote is as good as a pre-vote."""
-        if message.term == self._guard.term and self._guard.engine.leader_id() == peer_id:
+        if self.may_lead and message.term == self._guard.term and self._guard.engine.leader_id() == peer_id:
             self._campaign(now)
 
     def _campaign(self, now: float) -> None:

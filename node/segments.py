@@ -223,7 +223,9 @@ class SegmentedLog:
 
     def wants_spare(self) -> bool:
         """Whether the next segment should be prepared now, so that no append waits for it."""
-        return self._offset > self._segment_bytes // 2 and not self._has_spare
+        return (
+            self._offset > self._segment_bytes // 2 and not self._has_spare and not self._spare_lock.locked()
+        )
 
     def prepare_spare(self) -> None:
         """Write the zeros of the next segment. May run in a thread beside `append`."""

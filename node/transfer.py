@@ -12,6 +12,7 @@ from collections.abc import Callable
 from node import snapshots
 from node.core import Core
 from node.disk import Disk
+from node.guard import ProtocolError
 from node.messages import Message, SnapshotChunk, SnapshotOffer, SnapshotWant
 
 CHUNK_BYTES = 256 << 10
@@ -45,6 +46,8 @@ class SnapshotSender:
         """Send the next piece, or let entries follow when there is none left."""
         if peer_id not in core.guard.needs_snapshot or message.name not in snapshots.published(self._disk):
             return
+        if message.offset_bytes < 0:
+            raise ProtocolError("snapshot wanted from before its beginning")
         self._offered_at[peer_id] = now
         data = self._disk.read(message.name, message.offset_bytes, CHUNK_BYTES)
         if data:

@@ -77,6 +77,8 @@ class Seat:
             self.core = None
             return
         self.flush()
+        core.propose()
+        self.flush()
 
     def flush(self) -> None:
         core = self.alive

@@ -404,10 +404,6 @@ async def test_a_corrupt_journal_stops_the_start(trio: Trio) -> None:
     assert path.read_bytes() == bytes(data)
 
 
-@pytest.mark.xfail(
-    reason="the member's own late timer (LATE_SECONDS) may come before the core's expiry, which looks only every HEARTBEAT_SECONDS",
-    strict=False,
-)
 async def test_what_was_certainly_not_executed_is_not_called_unknown(trio: Trio) -> None:
     """Alone from the start, a member has nobody to send to: each command ends as unavailable, whenever it was given."""
     await trio.start("n1")
@@ -425,10 +421,6 @@ async def test_what_was_certainly_not_executed_is_not_called_unknown(trio: Trio)
     assert set(await asyncio.gather(*(one(number * 0.02) for number in range(12)))) == {"UnavailableError"}
 
 
-@pytest.mark.xfail(
-    reason="the driver stops for FailStopError and disk errors only; anything else leaves it ticking with a broken core",
-    strict=False,
-)
 async def test_an_unexpected_error_of_the_core_stops_the_member(
     trio: Trio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

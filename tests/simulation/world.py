@@ -191,16 +191,13 @@ class SimNode:
             return
         try:
             core.step()
+            self._collect(core)
+            core.propose()
+            self._collect(core)
         except FailStopError as error:
             self.stop_failed(str(error))
             return
         self.world.check(self)
-        for payload, max_index in core.take_frames():
-            self.submitted += 1
-            self.unsynced.append((payload, max_index))
-        effects = core.take_effects()
-        if effects:
-            self.gate.append((self.submitted, effects))
         self._sync_if_needed()
         self.release()
         if core.guard.needs_snapshot:
@@ -211,6 +208,14 @@ class SimNode:
             self.snapshot()
         if core.busy:
             self.world.at(0.0, self.turn)
+
+    def _collect(self, core: Core) -> None:
+        for payload, max_index in core.take_frames():
+            self.submitted += 1
+            self.unsynced.append((payload, max_index))
+        effects = core.take_effects()
+        if effects:
+            self.gate.append((self.submitted, effects))
 
     def _sync_if_needed(self) -> None:
         if self.syncing or not self.unsynced:
