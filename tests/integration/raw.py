@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 import uuid
@@ -157,6 +158,13 @@ class Raw:
 
 def _key() -> str:
     return uuid.uuid4().hex
+
+
+def seed_of_run() -> int:
+    """A seed that pytest shows when the test fails; DESKRAFT_TEST_SEED gives it again."""
+    seed = int(os.environ.get("DESKRAFT_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"DESKRAFT_TEST_SEED={seed}")
+    return seed
 
 
 def slot(day: str, hour: int, seat: str = "A1", space: str = "hq") -> dict[str, Any]:
