@@ -298,13 +298,14 @@ class Member:
 
     async def _probe(self) -> None:
         """Keep knowing whether reads work here, for `not_ready_because`."""
-        while True:
+        while not self.failed.done():
             try:
                 await self.read_index(PROBE_SECONDS)
-                self._read_works_at = time.monotonic()
             except UnavailableError:
-                continue
-            await asyncio.sleep(PROBE_SECONDS)
+                await asyncio.sleep(PROBE_SECONDS / 10)
+            else:
+                self._read_works_at = time.monotonic()
+                await asyncio.sleep(PROBE_SECONDS)
 
     def statistics(self) -> Statistics:
         """See `Replica.statistics`."""
