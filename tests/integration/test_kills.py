@@ -19,8 +19,8 @@ WRITERS = 8
 SOME_ANSWERS = 60
 SNAPSHOT_EVERY = 40
 SEGMENTS_ALLOWED = 4  # of 8 MiB: what little these tests write never fills more than the first
-KILLS_AT_RANDOM = 8
-INSTALLS_KILLED = 3
+KILLS_AT_RANDOM = 6
+INSTALLS_KILLED = 2
 BEYOND_THE_TRIM = TRIM_BEHIND_ENTRIES + 2 * SNAPSHOT_EVERY
 
 
@@ -113,17 +113,18 @@ async def test_a_member_left_far_behind_installs_a_snapshot(tmp_path: Path) -> N
                     other.start()
                 await cluster.wait_until_ready(others)
             behind.start()
+            installed = False
             if round_:  # about when it meets the leader: before, during or after the installation
                 await _until_it_says(cluster, behind, "event=started")
-                await asyncio.sleep(rng.uniform(0, 0.1))
+                await asyncio.sleep(rng.uniform(0, 0.4))
                 behind.kill()
                 installed = any("installed the leader's snapshot" in line for line in behind.last_run())
                 print(f"{behind.id} killed {'after' if installed else 'before the end of'} the installation")
                 behind.start()
             await cluster.wait_until_ready()
             await cluster.wait_until_equal()
-            if not round_:
-                assert await metric(ada, behind, "deskraft_snapshots_installed_total") >= 1, behind.tail()
+            installed = installed or await metric(ada, behind, "deskraft_snapshots_installed_total") >= 1
+            assert installed, behind.tail()
         for node in nodes:
             assert len(await ada.all_bookings(node, stale=True)) == made, node.id
             files = [path.name for path in node.data_dir.iterdir()]
