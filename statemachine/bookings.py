@@ -35,10 +35,10 @@ def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSea
     if days is None:
         return entry.refuse("unknown-seat")
     booking_id = command.booking_id
-    if not is_grid_sound(grid, space.slot_minutes) or not 0 < len(booking_id) <= MAX_ID_CHARS:
+    if not 0 < len(booking_id) <= MAX_ID_CHARS:
         return entry.refuse("malformed")
     start_cell = command.start_cell
-    misfit = misfit_of(grid, start_cell, command.slots)
+    misfit = misfit_of(grid, space.slot_minutes, start_cell, command.slots)
     if misfit is not None:
         return entry.refuse(misfit)
     now_ms = entry.now_ms
@@ -47,7 +47,7 @@ def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSea
     if booking_id in tables.bookings:
         return entry.refuse("duplicate-id")
     end_cell = start_cell + command.slots * grid.slot_cells
-    if tables.occupancy.clashes(days, start_cell, end_cell):
+    if not tables.occupancy.claim(days, start_cell, end_cell):
         return entry.refuse("seat-taken", tables.alternatives.find(command, now_ms))
     booking = Booking(
         booking_id,
@@ -61,7 +61,7 @@ def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSea
         0,
         entry.revision,
     )
-    tables.add_booking(booking, days)
+    tables.add_booking(booking)
     position = entry.record(SeatBooked(booking, now_ms))
     return Outcome("ok", entry.index, position, booking)
 
@@ -96,37 +96,36 @@ def cancel_booking(tables: Tables, entry: Entry, envelope: Envelope, command: Ca
     return Outcome("ok", entry.index, position, booking)
 
 
-def is_grid_sound(grid: DayGrid, slot_minutes: int) -> bool:
-    """Whether a grid can have been made from the space's rules: right slot length, windows in order, within
-    bounds.
+def misfit_of(
+    grid: DayGrid, slot_minutes: int, start_cell: int, slots: int
+) -> Literal["malformed", "off-grid", "closed"] | None:
+    """Why a request is not a run of slots within open windows, or None when it is one.
+
+    `malformed`: the grid cannot have been made from the space's rules (slot length, order and bounds of the windows).
     """
     step = grid.slot_cells
-    if step * CELL_MINUTES != slot_minutes or len(grid.windows) > MAX_GRID_WINDOWS:
-        return False
-    free_from = 0
-    for first, count in grid.windows:
-        if first < free_from or not 0 < count <= MAX_WINDOW_SLOTS:
-            return False
-        free_from = first + count * step
-    return free_from <= MAX_CELL
-
-
-def misfit_of(grid: DayGrid, start_cell: int, slots: int) -> Literal["off-grid", "closed"] | None:
-    """Why a request is not a run of slots within open windows, or None when it is one."""
-    step = grid.slot_cells
+    windows = grid.windows
+    if step * CELL_MINUTES != slot_minutes or len(windows) > MAX_GRID_WINDOWS:
+        return "malformed"
     end_cell = start_cell + slots * step
-    if not 0 < slots <= MAX_BOOKING_SLOTS or end_cell - start_cell > MAX_BOOKING_CELLS:
-        return "off-grid"
+    on_grid = True
     open_until = (
         -1
-    )  # the end of the open time around the start, as far as it is known; windows that join prolong it
-    for first, count in grid.windows:
-        if first <= start_cell < first + count * step:
-            if (start_cell - first) % step:
-                return "off-grid"
-            open_until = first + count * step
+    )  # the end of the open time around the start, as far as it is known; joining windows prolong it
+    free_from = 0
+    for first, count in windows:
+        if first < free_from or not 0 < count <= MAX_WINDOW_SLOTS:
+            return "malformed"
+        free_from = first + count * step
+        if first <= start_cell < free_from:
+            on_grid = (start_cell - first) % step == 0
+            open_until = free_from
         elif first == open_until:
-            open_until += count * step
-        if open_until >= end_cell:
-            return None
+            open_until = free_from
+    if free_from > MAX_CELL:
+        return "malformed"
+    if not 0 < slots <= MAX_BOOKING_SLOTS or end_cell - start_cell > MAX_BOOKING_CELLS or not on_grid:
+        return "off-grid"
+    if open_until >= end_cell:
+        return None
     return "closed" if open_until < 0 else "off-grid"

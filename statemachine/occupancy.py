@@ -41,24 +41,24 @@ class Occupancy:
         seats = self._spaces.get(space_id)
         return None if seats is None else seats.get(seat_id)
 
-    def clashes(self, days: SeatDays, start_cell: int, end_cell: int) -> bool:
-        """Whether any cell of `[start_cell, end_cell)` is taken."""
+    def claim(self, days: SeatDays, start_cell: int, end_cell: int) -> bool:
+        """Mark the cells `[start_cell, end_cell)` taken; False, and nothing changes, when any of them is taken."""
         day, low = divmod(start_cell, CELLS_PER_DAY)
-        high = low + end_cell - start_cell
-        if high <= CELLS_PER_DAY:  # nearly always: one day
-            return days.get(day, 0) & (((1 << (high - low)) - 1) << low) != 0
-        return any(days.get(day, 0) & mask for day, mask in day_masks(start_cell, end_cell))
-
-    def take(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
-        """Mark the cells taken. The caller has made sure that they are free."""
+        length = end_cell - start_cell
+        if low + length <= CELLS_PER_DAY:  # nearly always: one day
+            taken = days.get(day, 0)
+            mask = ((1 << length) - 1) << low
+            if taken & mask:
+                return False
+            days[day] = taken | mask
+        else:
+            masks = day_masks(start_cell, end_cell)
+            if any(days.get(day, 0) & mask for day, mask in masks):
+                return False
+            for day, mask in masks:
+                days[day] = days.get(day, 0) | mask
         self.changes += 1
-        day, low = divmod(start_cell, CELLS_PER_DAY)
-        high = low + end_cell - start_cell
-        if high <= CELLS_PER_DAY:
-            days[day] = days.get(day, 0) | (((1 << (high - low)) - 1) << low)
-            return
-        for day, mask in day_masks(start_cell, end_cell):
-            days[day] = days.get(day, 0) | mask
+        return True
 
     def release(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
         """Mark the cells free. A day without a taken cell keeps no bitmap."""

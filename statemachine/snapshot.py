@@ -242,8 +242,8 @@ def _load_bookings(tables: Tables, rows: list[Booking]) -> None:
         _require(booking.user_id in tables.users, "a booking of nobody")
         _require(0 <= start < end, "a booking of no time")
         if booking.status == "confirmed":
-            _require(not tables.occupancy.clashes(days, start, end), "two bookings of one seat and time")
-        tables.add_booking(booking, days)
+            _require(tables.occupancy.claim(days, start, end), "two bookings of one seat and time")
+        tables.add_booking(booking)
 
 
 def _load_outcomes(tables: Tables, rows: list[Remembered]) -> None:

@@ -114,8 +114,8 @@ class Tables:
         if not of_user:
             del self.sessions_by_user[session.user_id]
 
-    def add_booking(self, booking: Booking, days: SeatDays) -> None:
-        """Add a booking; a live one takes its cells of `days`, which are its seat's."""
+    def add_booking(self, booking: Booking) -> None:
+        """Add a booking. The caller has claimed the cells of a live one."""
         booking_id = booking.id
         user_id = booking.user_id
         self.bookings[booking_id] = booking
@@ -125,9 +125,10 @@ class Tables:
         else:
             of_user.append(booking_id)
         if booking.status == "confirmed":
-            self.occupancy.take(days, booking.start_cell, booking.end_cell)
+            live_by_day = self.live_by_day
             for name in _day_names(booking):
-                self.live_by_day[name] = (*self.live_by_day.get(name, ()), booking_id)
+                others = live_by_day.get(name)
+                live_by_day[name] = (booking_id,) if others is None else (*others, booking_id)
 
     def end_booking(self, booking: Booking, days: SeatDays) -> None:
         """Replace a live booking by its cancelled record and free its cells."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from api.problems import Refusal
 from api.timegrid import cell_of_local, first_instant, grid_for, parse_date, window_of
-from statemachine.bookings import is_grid_sound
+from statemachine.bookings import misfit_of
 from statemachine.records import CELL_SECONDS, Seat, Space
 from tests.api.conftest import Node, expect_problem
 
@@ -78,7 +78,7 @@ def test_windows_follow_each_other_and_suit_the_state_machine(
         start = datetime.fromtimestamp(window.start_cell * CELL_SECONDS, ZoneInfo(zone))
         assert day == start.date()
         assert opens * 5 <= start.hour * 60 + start.minute
-        assert is_grid_sound(grid_for(here, window.start_cell, 3), slot)
+        assert misfit_of(grid_for(here, window.start_cell, 3), slot, window.start_cell, 1) is None
 
 
 @given(st.sampled_from(ZONES), st.dates(date(2000, 1, 2), date(2100, 12, 30)), st.integers(0, 1440))

@@ -25,6 +25,9 @@ FORGETTABLE = {
     "deadline-passed",
     "malformed",
     "too-many-keys",
+    "credentials-changed",
+    "refresh-reused",
+    "duplicate-id",
     "not-born",
     "rules-changed",
 }
