@@ -253,6 +253,14 @@ class ProcessCluster:
     def __iter__(self) -> Any:
         return iter(self.nodes.values())
 
+    def kill_all(self) -> None:
+        """SIGKILL to every running member at one moment, before any of them can notice the end of another."""
+        running = [node for node in self if node.alive]
+        for node in running:
+            os.kill(node.pid, signal.SIGKILL)
+        for node in running:
+            node.kill()
+
     async def status(self, node: NodeProcess, timeout_seconds: float = 1.0) -> Cluster | None:
         """What a node answers to GET /api/v1/cluster; None when it does not answer."""
         try:
