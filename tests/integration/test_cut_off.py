@@ -19,7 +19,7 @@ from tests.integration.cluster import NodeProcess, running_cluster
 from tests.integration.network import on_a_network
 from tests.integration.raw import Raw, Said, seed_of_run, slot
 
-CUTS = 4
+CUTS = 2
 CUT_SECONDS = (1.0, 3.2)
 
 
