@@ -168,3 +168,4 @@ class SimDisk:
             content = self._files[name] = _Content()
             content.cache = bytearray(data)
         self._durable_names = dict(self._files)
+        self._name_changes.clear()

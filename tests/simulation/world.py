@@ -114,6 +114,7 @@ class SimNode:
         return self.core is not None
 
     def boot(self) -> None:
+        self.disk.full = self.disk.failing = False  # nobody starts a member again before its disk is sound
         opened = storage.open_storage(self.disk, SEGMENT_BYTES)
         self.boots += 1
         self.log = opened.log
