@@ -128,7 +128,7 @@ class Driver:
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         disk = RealDisk(data_dir)
         try:
-            storage.check_identity(disk, config.cluster, node_id)
+            storage.check_identity(disk, config.cluster, node_id, list(config.nodes))
             driver = cls(owner, config, node_id, secret, disk)
         except (StorageError, OSError):
             disk.close()

@@ -30,6 +30,7 @@ class Identity(msgspec.Struct, forbid_unknown_fields=True):
     format: int
     cluster: str
     node_id: str
+    voters: list[str]  # with whom the cluster was born
 
 
 class Opened(NamedTuple):
@@ -41,13 +42,13 @@ class Opened(NamedTuple):
     state: State
 
 
-def check_identity(disk: Disk, cluster: str, node_id: str) -> None:
-    """Refuse the directory of another member or cluster; write down whose it is when it is new."""
+def check_identity(disk: Disk, cluster: str, node_id: str, voters: list[str]) -> None:
+    """Refuse the directory of another member or cluster, or other voters; write down whose it is when it is new."""
     if _IDENTITY not in disk.names():
         if any(name.endswith((".seg", ".dsk")) for name in disk.names()):
             raise StorageError(f"the directory holds data but no {_IDENTITY}; it cannot be told whose it is")
         file = disk.create(_IDENTITY + ".part")
-        file.write(msgspec.json.encode(Identity(_FORMAT, cluster, node_id)), 0)
+        file.write(msgspec.json.encode(Identity(_FORMAT, cluster, node_id, sorted(voters))), 0)
         file.sync()
         file.close()
         disk.rename(_IDENTITY + ".part", _IDENTITY)
@@ -63,6 +64,12 @@ def check_identity(disk: Disk, cluster: str, node_id: str) -> None:
         raise StorageError(
             f"the directory belongs to member {identity.node_id} of cluster {identity.cluster}, "
             f"not to {node_id} of {cluster}"
+        )
+    if identity.voters != sorted(voters):
+        # Members that count different majorities could each confirm without the other.
+        raise StorageError(
+            f"the cluster was born with {', '.join(identity.voters)} and cluster.yml names {', '.join(sorted(voters))}: "
+            "the members of a living cluster are not changed in the file. Put the nodes back as they were"
         )
 
 

@@ -26,6 +26,8 @@ from tests.statemachine import builders
 
 SEGMENT_BYTES = 32 << 10
 
+VOTERS = ["n1", "n2", "n3"]
+
 
 @pytest.fixture(params=["real", "simulated"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
@@ -207,22 +209,24 @@ def test_a_snapshot_from_the_leader_outweighs_a_journal_that_contradicts_it(disk
 
 def test_identity(disk: Disk) -> None:
     """A directory belongs to one member of one cluster; damage, another's, or none beside data is refused."""
-    storage.check_identity(disk, "desks", "n1")
-    storage.check_identity(disk, "desks", "n1")
+    storage.check_identity(disk, "desks", "n1", VOTERS)
+    storage.check_identity(disk, "desks", "n1", VOTERS)
     with pytest.raises(StorageError, match="belongs to member n1 of cluster desks"):
-        storage.check_identity(disk, "desks", "n2")
+        storage.check_identity(disk, "desks", "n2", VOTERS)
     with pytest.raises(StorageError, match="belongs to member"):
-        storage.check_identity(disk, "tables", "n1")
-    disk.create("identity.json").write_durably(b'{"format": 9, "cluster": "desks", "node_id": "n1"}', 0)
+        storage.check_identity(disk, "tables", "n1", VOTERS)
+    disk.create("identity.json").write_durably(
+        b'{"format": 9, "cluster": "desks", "node_id": "n1", "voters": []}', 0
+    )
     with pytest.raises(StorageError, match="format 9"):
-        storage.check_identity(disk, "desks", "n1")
+        storage.check_identity(disk, "desks", "n1", VOTERS)
     disk.create("identity.json").write_durably(b"{", 0)
     with pytest.raises(StorageError, match="damaged"):
-        storage.check_identity(disk, "desks", "n1")
+        storage.check_identity(disk, "desks", "n1", VOTERS)
     disk.remove("identity.json")
     extend(reopened(disk), [2])
     with pytest.raises(StorageError, match="cannot be told"):
-        storage.check_identity(disk, "desks", "n1")
+        storage.check_identity(disk, "desks", "n1", VOTERS)
 
 
 def test_an_identity_is_written_whole_or_not_at_all() -> None:
@@ -231,9 +235,9 @@ def test_an_identity_is_written_whole_or_not_at_all() -> None:
         disk = SimDisk(random.Random(call))
         disk.crash_in = call
         with contextlib.suppress(SimulatedCrashError):
-            storage.check_identity(disk, "desks", "n1")
+            storage.check_identity(disk, "desks", "n1", VOTERS)
         disk.crash()
-        storage.check_identity(disk, "desks", "n1")
+        storage.check_identity(disk, "desks", "n1", VOTERS)
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -431,3 +435,12 @@ def test_a_crash_while_a_restart_finishes_the_installation() -> None:
         if finished:
             return
     pytest.fail("it never finished")
+
+
+def test_other_voters_over_existing_data_are_refused() -> None:
+    """Three members that become five by an edit of cluster.yml would count majorities differently: refused, by name."""
+    disk = SimDisk(random.Random(0))
+    storage.check_identity(disk, "desks", "n1", ["n2", "n1", "n3"])
+    storage.check_identity(disk, "desks", "n1", VOTERS)  # the order in the file means nothing
+    with pytest.raises(StorageError, match=r"born with n1, n2, n3 and cluster\.yml names n1, n2, n3, n4, n5"):
+        storage.check_identity(disk, "desks", "n1", [*VOTERS, "n4", "n5"])
