@@ -18,7 +18,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.simulation.world import Settings, ViolationError, World
+from tests.simulation.member import ViolationError
+from tests.simulation.world import Settings, World
 
 TRACE_LINES = 40
 

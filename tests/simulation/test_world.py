@@ -14,7 +14,8 @@ import pytest
 
 from node.messages import AppendEntries
 from node.reads import Reads
-from tests.simulation.world import Settings, SimNode, ViolationError, World
+from tests.simulation.member import SimNode, ViolationError
+from tests.simulation.world import Settings, World
 
 FRESH_SEEDS = int(os.environ.get("DESKRAFT_SEEDS", "6"))
 CONTROL_SEEDS = 12
