@@ -101,7 +101,9 @@ def draw_bookings(out: Console, bookings: Iterable[Booking], spaces: Mapping[str
     for column in ("When", "Space", "Seat"):
         table.add_column(column, overflow="fold")
     table.add_column("Status", no_wrap=True, min_width=len("confirmed"))
-    table.add_column("Booking", no_wrap=True, min_width=36)  # `cancel` wants it whole, however narrow the terminal
+    table.add_column(
+        "Booking", no_wrap=True, min_width=36
+    )  # `cancel` wants it whole, however narrow the terminal
     styles = {"confirmed": "green", "cancelled": "dim", "completed": ""}
     for booking in bookings:
         space = spaces.get(booking.space_id)
