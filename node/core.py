@@ -370,20 +370,31 @@ class Core:
         self.reads.applied(self.applied_index)
 
     def _compare_digests(self) -> None:
-        """Invariant 7: at one index all members have one digest; whoever is in the minority stops."""
+        """Invariant 7: at one index all members have one digest; whoever is in the minority stops.
+
+        The alarm is for when no digest can have a majority any more, whatever those say that are heard and have not
+        reported that index yet. A majority that agrees goes on, and hears no alarm for the one that does not.
+        """
+        majority = (len(self.others) + 1) // 2 + 1
         for index, digest in self._peer_checkpoints.values():
             own = self._checkpoints.get(index)
-            if own is None or own == digest:
+            if own is None:
                 continue
-            agreeing = sum(1 for other in self._peer_checkpoints.values() if other == (index, digest))
-            if agreeing > (len(self.others) + 1) // 2:
+            votes = [own, *(other for at, other in self._peer_checkpoints.values() if at == index)]
+            if votes.count(own) >= majority:
+                self.alarm = ""
+            elif votes.count(digest) >= majority:
                 raise FailStopError(
                     f"the state of this member differs from a majority's at entry {index}: its data cannot be trusted. "
                     "Stop it, move its data directory away and let it fetch the state anew"
                 )
-            self.alarm = (
-                f"members disagree about the state at entry {index}, and none has a majority on its side"
-            )
+            else:
+                to_come = sum(
+                    self.reachable(peer_id) and self._peer_checkpoints.get(peer_id, (0, b""))[0] != index
+                    for peer_id in self.others
+                )
+                if max(map(votes.count, votes)) + to_come < majority:
+                    self.alarm = f"members disagree about the state at entry {index}, and none has a majority on its side"
 
     # Handing leadership over, snapshots, rebuilding.
 

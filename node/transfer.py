@@ -63,7 +63,6 @@ class SnapshotFetcher:
         self._disk = disk
         self._send = send
         self._receiver: snapshots.SnapshotReceiver | None = None
-        self._index = 0
         self.ready: snapshots.SnapshotReceiver | None = None
         self.ready_from = ""
 
