@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -75,7 +75,7 @@ class Configuration(Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return not self.founded or (seat.incarnation != "" and seat.incarnation == incarnation)
 
 
-class Placed(NamedTuple):
+class Placed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A configuration and the index of its entry (0: from cluster.yml)."""
 
     index: int
@@ -207,7 +207,7 @@ class Introduction(Struct, frozen=True, array_like=True):
     raft: str  # where it listens: a listener that lags behind may not know it yet
 
 
-class Verdict(NamedTuple):
+class Verdict(Struct, frozen=True, array_like=True):
     """`code` "" = welcome. `final` = true by a committed configuration; `index` is that of the newest one the judge has applied."""
 
     code: str
@@ -254,5 +254,5 @@ def why_stopped(member_id: str, verdict: Verdict, *, had_data: bool) -> str:
         )
     return (
         f"the cluster knows {member_id} by another disk (entry {verdict.index}): what that one promised, this one does not know. "
-        f"If the old data directory still exists, start with it. If it is lost, run: deskraft cluster replace {member_id} - then start this node again"
+        f"If the old data directory still exists, start with it. If it is lost, run deskraft cluster replace {member_id} and start this node again"
     )
