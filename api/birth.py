@@ -14,7 +14,7 @@ from api.ids import uuid7
 from api.logins import canonical_login
 from api.passwords import PasswordHasher, refuse_weak
 from api.problems import Refusal
-from node.config import Config
+from node.config import Bootstrap
 from node.replica import OutcomeUnknownError, OverloadedError, Replica, UnavailableError
 from statemachine.commands import BirthCluster, NewSpace
 
@@ -35,9 +35,8 @@ def birth_command(
     return BirthCluster(admin_id, login, login_key, password_hash, spaces)
 
 
-def password_mistake(config: Config, password: str) -> str:
+def password_mistake(bootstrap: Bootstrap, password: str) -> str:
     """Why the administrator's login and password cannot be, as one line; empty when they can."""
-    bootstrap = config.bootstrap
     try:
         canonical_login(bootstrap.admin_login)
         refuse_weak(password, bootstrap.admin_login)
@@ -46,9 +45,10 @@ def password_mistake(config: Config, password: str) -> str:
     return ""
 
 
-async def give_birth(replica: Replica, config: Config, passwords: PasswordHasher, password: str) -> None:
+async def give_birth(
+    replica: Replica, bootstrap: Bootstrap, passwords: PasswordHasher, password: str
+) -> None:
     """Return once the cluster is born, by this node or another. `password_mistake` has found none."""
-    bootstrap = config.bootstrap
     login, login_key = canonical_login(bootstrap.admin_login)
     command: BirthCluster | None = None
     while not replica.state.born:

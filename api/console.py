@@ -90,6 +90,7 @@ def node(config_path: Path, node_id: str, data_dir: Path | None) -> None:
     if node_id not in config.nodes:
         _refuse(f"{config_path.name}: nodes: there is no {node_id}; known: {', '.join(config.nodes)}")
     folder = (data_dir or config.data_dir / node_id).absolute()
+    assert config.bootstrap is not None  # cluster.yml has one
     password_env = config.bootstrap.admin_password_env
     if not os.environ.get(password_env) and not any(folder.rglob(_JOURNAL_FILES)):
         _refuse(f"set {password_env}: it becomes the administrator's password when the cluster is born")

@@ -50,9 +50,10 @@ async def serve(config: Config, node_id: str, data_dir: Path) -> int:
         secret = Secret.load(config.secret_file)
     except SecretError as error:
         return _refuse(EXIT_USAGE, str(error))
-    password = os.environ.get(config.bootstrap.admin_password_env, "")
-    if password and (mistake := password_mistake(config, password)):
-        return _refuse(EXIT_USAGE, mistake)
+    if config.bootstrap is not None:
+        password = os.environ.get(config.bootstrap.admin_password_env, "")
+        if password and (mistake := password_mistake(config.bootstrap, password)):
+            return _refuse(EXIT_USAGE, mistake)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -130,11 +131,11 @@ async def _wait_for_the_end(member: Member, birth: asyncio.Task[None], stop: asy
 
 
 async def _give_birth(config: Config, member: Member, app: web.Application) -> None:
+    if config.bootstrap is None:
+        return  # a member that joined: what it joined is born
     password = os.environ.get(config.bootstrap.admin_password_env)
-    if (
-        password
-    ):  # without one this node has data already: one with an empty folder has been refused at the start
-        await give_birth(member, config, app[SERVICES].passwords, password)
+    if password:  # without one this node has data already, or the others were born without it
+        await give_birth(member, config.bootstrap, app[SERVICES].passwords, password)
 
 
 def _on_signal(signal_number: signal.Signals, stop: asyncio.Event) -> None:

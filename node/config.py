@@ -1,8 +1,11 @@
-"""`cluster.yml`, read strictly: what gives a cluster its birth.
+"""`cluster.yml`, read strictly: what gives a cluster its birth. And what a member that joins later has instead of it.
 
 Why strict: a mistyped key that is silently ignored becomes a cluster with a default that nobody chose, and it
 is found on the day of a failure. So every key is known, every value has one type and a range, and the first
 mistake is one line that names the key: `cluster.yml: nodes.n2.api: duplicate address 127.0.0.1:8001`.
+
+A member that joins a living cluster has no cluster.yml: its `Config` is made by `joining_config` from the cluster's own
+record of its members (`Placed`), under the same rules for ids and addresses.
 
 Nothing here opens a socket or touches the data directory. The reading of YAML itself is in
 `config_values.py`.
@@ -19,6 +22,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from node import membership
 from node.config_values import (
     Mistake,
     Section,
@@ -92,14 +96,28 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole of cluster.yml. Paths are absolute; a node keeps its files in `data_dir / node_id`."""
+    """The whole of cluster.yml, or what a joining member has instead. Paths are absolute.
+
+    With cluster.yml a node keeps its files in `data_dir / node_id`. A joining member has no `bootstrap`, and `joined_by` is the
+    record that named it. `wants_vote` is false for a learner that is to stay one.
+    """
 
     cluster: str
     nodes: dict[str, NodeAddress]
     data_dir: Path
     secret_file: Path
     snapshot_every_entries: int
-    bootstrap: Bootstrap
+    bootstrap: Bootstrap | None
+    joined_by: membership.Placed | None = None
+    wants_vote: bool = True
+
+    @property
+    def birth(self) -> membership.Placed:
+        """The configuration that a new directory begins with; later the log and its snapshots count."""
+        if self.joined_by is not None:
+            return self.joined_by
+        addresses = {member_id: (address.raft, address.api) for member_id, address in self.nodes.items()}
+        return membership.Placed(0, membership.birth(addresses))
 
 
 def load_config(path: Path) -> Config:
@@ -109,6 +127,42 @@ def load_config(path: Path) -> Config:
     except Mistake as mistake:
         where = f"{mistake.key}: " if mistake.key else ""
         raise ConfigError(f"{path.name}: {where}{mistake.text}") from None
+
+
+def member_address(member_id: str, raft: str, api: str) -> NodeAddress:
+    """A member's addresses as cluster.yml would take them. Raises `Mistake` with the key `id`, `raft` or `api`."""
+    take_text("id", member_id, _NAME, _NAME_RULE)
+    taken: set[tuple[str, int]] = set()
+    return NodeAddress(*_address("raft", raft, taken), *_address("api", api, taken))
+
+
+def joining_config(
+    cluster: str,
+    joined_by: membership.Placed,
+    own: tuple[str, NodeAddress],
+    data_dir: Path,
+    secret_file: Path,
+    *,
+    wants_vote: bool,
+) -> Config:
+    """What a member that joins has instead of cluster.yml. `own` is its id and where it listens.
+
+    Raises `Mistake` for a record that no Deskraft node writes.
+    """
+    node_id, address = own
+    seats = joined_by.configuration.seats
+    nodes = {seat.id: member_address(seat.id, seat.raft, seat.api) for seat in seats}
+    nodes[node_id] = address
+    return Config(
+        cluster=take_text("cluster", cluster, _NAME, _NAME_RULE),
+        nodes=nodes,
+        data_dir=data_dir.absolute(),
+        secret_file=secret_file.absolute(),
+        snapshot_every_entries=DEFAULT_SNAPSHOT_EVERY_ENTRIES,
+        bootstrap=None,
+        joined_by=joined_by,
+        wants_vote=wants_vote,
+    )
 
 
 def _joined(host: str, port: int) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from node.config import Config
 from node.core import Answer, Fail, ReadReady
 from node.driver import TICK_SECONDS, Driver
+from node.membership import Change
 from node.replica import (
+    ChangeResult,
     ClusterStatus,
     MemberStatus,
     OutcomeUnknownError,
@@ -233,6 +235,18 @@ class Member:
             else:
                 waiting.append((index, future))
         self._applied_waiters = waiting
+
+    async def change_members(self, change: Change, timeout_seconds: float) -> ChangeResult:
+        """See `Replica.change_members`."""
+        raise UnavailableError(f"this node cannot {change.kind} members yet")
+
+    async def transfer_leadership(self, to: str | None, timeout_seconds: float) -> str:
+        """See `Replica.transfer_leadership`."""
+        raise UnavailableError("this node cannot hand over leadership on demand yet")
+
+    async def write_snapshot(self, timeout_seconds: float) -> int:
+        """See `Replica.write_snapshot`."""
+        raise UnavailableError("this node cannot write a snapshot on demand yet")
 
     def status(self) -> ClusterStatus:
         """See `Replica.status`."""

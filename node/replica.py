@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from node.membership import Change
 from statemachine.commands import Command
 from statemachine.outcomes import Outcome
 from statemachine.state import State
@@ -29,8 +30,27 @@ class OverloadedError(Exception):
     """Nothing was executed: a queue is at its limit. Retry after a moment."""
 
 
+class ChangeRefusedError(Exception):
+    """Nothing was changed; `code` is stable (see `node.membership.RefusedChangeError`), the text is for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class ChangeResult(Struct, frozen=True):
+    """The change is in force. `index` is that of the configuration that holds it, old when it was so already."""
+
+    index: int
+
+
 class MemberStatus(Struct, frozen=True):
-    """One member as this node sees it. `match_index` is known on the leader and for the node itself."""
+    """One member of the cluster's own record, as this node sees it.
+
+    `match_index` is known on the leader and for the node itself. `incarnation` names the disk that is meant; "" is an open
+    seat: the first disk that comes to it is written down.
+    """
 
     id: str
     raft: str
@@ -38,10 +58,16 @@ class MemberStatus(Struct, frozen=True):
     role: Role | None
     reachable: bool
     match_index: int | None
+    voter: bool = True
+    incarnation: str = ""
 
 
 class ClusterStatus(Struct, frozen=True):
-    """The answer of `GET /api/v1/cluster`; `applied_index` and `digest` are read together."""
+    """The answer of `GET /api/v1/cluster`; `applied_index` and `digest` are read together.
+
+    `members` is the newest configuration that this node has applied, `configuration_index` the index of its entry and
+    `founding` its founding name ("" before the first leader has written it).
+    """
 
     cluster: str
     node_id: str
@@ -52,6 +78,8 @@ class ClusterStatus(Struct, frozen=True):
     applied_index: int
     digest: str
     members: list[MemberStatus]
+    configuration_index: int = 0
+    founding: str = ""
 
 
 class Statistics(Struct, frozen=True):
@@ -120,6 +148,27 @@ class Replica(Protocol):
 
     async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
         """Wait until `applied_index >= index`. Raises UnavailableError."""
+        ...
+
+    async def change_members(self, change: Change, timeout_seconds: float) -> ChangeResult:
+        """Have the leader change who belongs to the cluster, and wait until the change is applied there.
+
+        A change that is in force already is not made again. Raises ChangeRefusedError, UnavailableError or OutcomeUnknownError.
+        """
+        ...
+
+    async def transfer_leadership(self, to: str | None, timeout_seconds: float) -> str:
+        """Have that voter lead, or the most caught-up other one; the id of the leader that there is now.
+
+        Raises ChangeRefusedError or UnavailableError.
+        """
+        ...
+
+    async def write_snapshot(self, timeout_seconds: float) -> int:
+        """Have this node write a snapshot of what it has applied; the index of it, or of the one it had already.
+
+        Raises UnavailableError when it takes longer; the writing goes on.
+        """
         ...
 
     def status(self) -> ClusterStatus:

@@ -40,14 +40,8 @@ SPACES = (
 NODES = {
     f"n{number}": NodeAddress("127.0.0.1", 7000 + number, "127.0.0.1", 8000 + number) for number in (1, 2, 3)
 }
-CONFIG = Config(
-    "demo",
-    NODES,
-    Path("data"),
-    Path("data/secret"),
-    50_000,
-    Bootstrap("admin", "DESKRAFT_ADMIN_PASSWORD", SPACES),
-)
+BOOTSTRAP = Bootstrap("admin", "DESKRAFT_ADMIN_PASSWORD", SPACES)
+CONFIG = Config("demo", NODES, Path("data"), Path("data/secret"), 50_000, BOOTSTRAP)
 SECRET = Secret(["a secret of the tests that is long enough to be one"])
 
 

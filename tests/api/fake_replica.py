@@ -1,7 +1,8 @@
 """A cluster of one in memory: the `Replica` that the API is tested against.
 
 It applies real log entries to a real `State`; only consensus is missing. Its clock stands still until told to move, and
-its failures are switched on by the test.
+its failures are switched on by the test. Its record of members has the three of the tests' cluster.yml and changes by the rules of
+`node.membership`, one index for each change.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ import asyncio
 from datetime import datetime
 from itertools import count
 
-from node.replica import ClusterStatus, MemberStatus, Role, Statistics, UnavailableError
+from node.membership import Change, Configuration, RefusedChangeError, Seat, changed
+from node.replica import (
+    ChangeRefusedError,
+    ChangeResult,
+    ClusterStatus,
+    MemberStatus,
+    Role,
+    Statistics,
+    UnavailableError,
+)
 from statemachine.commands import (
     KEEP_CLIENT_KEY_MS,
     KEEP_NODE_KEY_MS,
@@ -37,6 +47,23 @@ class FakeReplica:
         self.commands: list[Command] = []
         self.reads = 0
         self.not_ready: str | None = None
+        self.configuration = Configuration(
+            "f0",
+            tuple(
+                Seat(
+                    f"n{i}",
+                    f"127.0.0.1:{7000 + i}",
+                    f"127.0.0.1:{8000 + i}",
+                    voter=True,
+                    incarnation=f"{i:032x}",
+                )
+                for i in (1, 2, 3)
+            ),
+        )
+        self.configuration_index = 1
+        self.leader_id = "n1"
+        self.changes: list[Change] = []
+        self.change_failure: Exception | None = None  # raised by the three calls of operators
         self._request_ids = count(1)
 
     def set_clock(self, now: str) -> None:
@@ -103,11 +130,70 @@ class FakeReplica:
                 raise UnavailableError(f"index {index} is not applied yet")
             await asyncio.sleep(0.005)
 
+    async def change_members(self, change: Change, timeout_seconds: float) -> ChangeResult:
+        self.changes.append(change)
+        await self._obstruct()
+        try:
+            new = changed(self.configuration, change)
+        except RefusedChangeError as error:
+            raise ChangeRefusedError(error.code, error.detail) from None
+        if new != self.configuration:
+            self.configuration = new
+            self.configuration_index += 1
+        return ChangeResult(self.configuration_index)
+
+    async def transfer_leadership(self, to: str | None, timeout_seconds: float) -> str:
+        await self._obstruct()
+        target = to or next(each for each in self.configuration.voters if each != self.leader_id)
+        if target not in self.configuration.by_id:
+            raise ChangeRefusedError("unknown-member", f"the cluster has no member {target}")
+        self.leader_id = target
+        return target
+
+    async def write_snapshot(self, timeout_seconds: float) -> int:
+        await self._obstruct()
+        return self.state.index
+
+    async def _obstruct(self) -> None:
+        if self.hang_seconds:
+            await asyncio.sleep(self.hang_seconds)
+        if self.change_failure is not None:
+            raise self.change_failure
+
     def status(self) -> ClusterStatus:
-        role: Role = "leader"
-        member = MemberStatus("n1", "127.0.0.1:7001", "127.0.0.1:8001", role, True, self.state.index)
         index, digest = self.state.index, self.state.digest.hex()
-        return ClusterStatus("demo", "n1", role, "n1", 1, index, index, digest, [member])
+        members = [
+            MemberStatus(
+                seat.id,
+                seat.raft,
+                seat.api,
+                self._role_of(seat),
+                True,
+                index if seat.id == "n1" else None,
+                seat.voter,
+                seat.incarnation,
+            )
+            for seat in self.configuration.seats
+        ]
+        role: Role = "leader" if self.leader_id == "n1" else "follower"
+        return ClusterStatus(
+            "demo",
+            "n1",
+            role,
+            self.leader_id,
+            1,
+            index,
+            index,
+            digest,
+            members,
+            self.configuration_index,
+            self.configuration.founding,
+        )
+
+    def _role_of(self, seat: Seat) -> Role:
+        if seat.id == self.leader_id:
+            return "leader"
+        return "follower" if seat.voter else "learner"
 
     def not_ready_because(self) -> str | None:
         return self.not_ready

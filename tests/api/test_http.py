@@ -321,9 +321,12 @@ async def test_liveness_readiness_and_cluster(node: Node) -> None:
         "applied_index",
         "digest",
         "members",
+        "configuration_index",
+        "founding",
     }
     assert names == set(cluster)
-    assert {"id", "raft", "api", "role", "reachable", "match_index"} == set(cluster["members"][0])
+    shown = {"id", "raft", "api", "role", "reachable", "match_index", "voter", "incarnation"}
+    assert shown == set(cluster["members"][0])
     assert str(cluster["applied_index"]) == answer.headers["Deskraft-Index"]
 
 
