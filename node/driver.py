@@ -63,7 +63,15 @@ class Owner(Protocol):
 class Driver:
     """See the module. Made by `open`, ended by `close`."""
 
-    def __init__(self, owner: Owner, config: Config, node_id: str, secret: Secret, disk: RealDisk) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        config: Config,
+        node_id: str,
+        secret: Secret,
+        disk: RealDisk,
+        identity: storage.Identity,
+    ) -> None:
         self._owner = owner
         self._config = config
         self.node_id = node_id
@@ -83,7 +91,15 @@ class Driver:
         self.snapshots_written = 0
         self.snapshots_installed = 0
         self._unreachable_since: dict[str, float] = {}
-        opened = storage.open_storage(disk)
+        self._identity = identity
+        opened = storage.open_storage(disk, identity)
+        try:
+            warning = storage.check_members(opened, identity, config.birth)
+        except StorageError:
+            opened.log.close()
+            raise
+        if warning:
+            log.warning("%s", warning)
         self.segments = opened.log
         self.snapshot_index = opened.head.last_index if opened.head else 0
         self._journal_bytes_at_snapshot = opened.log.size_bytes
@@ -128,8 +144,8 @@ class Driver:
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         disk = RealDisk(data_dir)
         try:
-            storage.check_identity(disk, config.cluster, node_id, list(config.nodes))
-            driver = cls(owner, config, node_id, secret, disk)
+            identity = storage.read_identity(disk, config.cluster, node_id, config.birth)
+            driver = cls(owner, config, node_id, secret, disk, identity)
         except (StorageError, OSError):
             disk.close()
             raise
@@ -351,7 +367,9 @@ class Driver:
     async def _snapshot(self) -> None:
         core = self.core
         index = core.applied_index
-        head = SnapshotHead(core.journal.entry_at(index - 1), core.journal.entry_at(index))
+        head = SnapshotHead(
+            core.journal.entry_at(index - 1), core.journal.entry_at(index), core.journal.placed_at(index)
+        )
         writer = SnapshotWriter(self._disk, head, core.state.freeze())
         while not writer.step():
             await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
@@ -385,7 +403,8 @@ class Driver:
         payload = old.journal.reset_frame(head.previous, head.last)
         await self.writer.run(lambda: self.segments.start_over(payload, head.last_index))
         await self.writer.run(lambda: storage.drop_old(self._disk, self.segments))
-        journal = RaftJournal.rebased(old.journal, head.previous, head.last)
+        placed = head.placed or self._identity.birth  # version 1 was written before there were others
+        journal = RaftJournal.rebased(old.journal, head.previous, head.last, placed)
         core = self._make_core(journal, state, (head.previous, head.last))
         core.inherit(old)
         self.core = core

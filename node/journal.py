@@ -20,6 +20,7 @@ from typing import Any
 
 import msgpack
 
+from node.membership import Configuration, Placed
 from node.segments import CorruptJournalError
 
 Entry = tuple[bytes, int, int]  # (command, index, term): PySyncObj's order
@@ -37,6 +38,7 @@ class RaftJournal:
         self.term = 0
         self.vote: str | None = None
         self.base_commit_index = 1
+        self.base = Placed(0, Configuration("", ()))  # in force before the first entry; set by `node.storage`
         self._operations: list[list[Any]] = []
 
     # What PySyncObj calls. The names are its own.
@@ -104,6 +106,15 @@ class RaftJournal:
         """Term of the newest entry."""
         return self.entries[-1][2]
 
+    @property
+    def placed(self) -> Placed:
+        """The latest configuration in the log."""
+        return self.base
+
+    def placed_at(self, _index: int) -> Placed:
+        """The configuration in force as of that entry."""
+        return self.base
+
     def term_at(self, index: int) -> int | None:
         """Term of the entry at `index`, None when it is not kept."""
         position = index - self.entries[0][1]
@@ -159,10 +170,11 @@ class RaftJournal:
         return result
 
     @classmethod
-    def rebased(cls, old: RaftJournal, previous: Entry, last: Entry) -> RaftJournal:
+    def rebased(cls, old: RaftJournal, previous: Entry, last: Entry, placed: Placed) -> RaftJournal:
         """The journal that `reset_frame` of `old` leaves on disk."""
         journal = cls()
         journal.entries = [previous, last]
+        journal.base = placed
         journal.base_commit_index = last[1]
         journal.term, journal.vote = max(old.term, last[2]), old.vote if last[2] <= old.term else None
         return journal

@@ -1,8 +1,11 @@
 """Snapshots on disk: written a slice at a time beside normal work, published whole or not at all.
 
-A file `snapshot-<index>.dsk` is a header of our own (which log entries it ends with) and the state machine's own checksummed stream. It is
-written under another name, synced, renamed, and the directory synced: a name without `.part` is a whole file. Writing is in slices over a frozen
-view, so the event loop is never held for longer than one piece of 64 KiB.
+A file `snapshot-<index>.dsk` is a header of our own (which log entries it ends with, and the configuration in force there) and the state
+machine's own checksummed stream. It is written under another name, synced, renamed, and the directory synced: a name without `.part` is a
+whole file. Writing is in slices over a frozen view, so the event loop is never held for longer than one piece of 64 KiB.
+
+The configuration is in the header because the entry that carried it goes with the journal before the snapshot (Ongaro's thesis, 4.1 and 5.1).
+Files of version 1, from before configurations were entries, name none: the member that wrote one knew only the one that it was born with.
 
 The last two are kept, and the journal reaches back to the older of them (`node.storage`). A snapshot that fails its checks stops the member with
 instructions; it is never taken for an empty state.
@@ -14,16 +17,24 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgpack
+import msgspec
 
 from node.disk import Disk, File, StorageError
 from node.journal import Entry
+from node.membership import Placed
 from statemachine.state import FrozenState, SnapshotError, State, restore
 
-_MAGIC = b"DSKSNAP1"
+_MAGIC, _MAGIC_1 = b"DSKSNAP2", b"DSKSNAP1"
 _PREFIX, _SUFFIX, _PART = "snapshot-", ".dsk", ".part"
 READ_BYTES = 1 << 20
 KEPT = 2
+# A wiped member is refused until its seat is opened for another disk, so "start again empty" alone would be false advice.
+FETCH_ANEW = (
+    "move this member's data directory away, run deskraft cluster replace with its id on another node, and start this one again: "
+    "it then fetches the state"
+)
+_entries_decoder = msgspec.msgpack.Decoder(tuple[Entry, Entry])
+_head_decoder = msgspec.msgpack.Decoder(tuple[Entry, Entry, Placed])
 
 
 class CorruptSnapshotError(StorageError):
@@ -31,10 +42,14 @@ class CorruptSnapshotError(StorageError):
 
 
 class SnapshotHead(NamedTuple):
-    """Where in the log a snapshot stands: its last entry and the one before (PySyncObj compares both)."""
+    """Where in the log a snapshot stands: its last entry and the one before (PySyncObj compares both).
+
+    `placed` is the configuration as of the last entry; None in a file of version 1: the one that the member was born with.
+    """
 
     previous: Entry
     last: Entry
+    placed: Placed | None
 
     @property
     def last_index(self) -> int:
@@ -68,12 +83,15 @@ class SnapshotWriter:
     """One snapshot in the making. `step` until it returns True, then `publish` (which blocks on the disk)."""
 
     def __init__(self, disk: Disk, head: SnapshotHead, frozen: FrozenState) -> None:
+        assert head.placed is not None, (
+            "without its configuration a snapshot would pass for one from before there were any"
+        )
         self.head = head
         self._disk = disk
         self._name = snapshot_name(head.last_index)
         self._chunks: Iterator[bytes] = frozen.chunks()
         self._file: File = disk.create(self._name + _PART)
-        header = msgpack.packb([list(head.previous), list(head.last)])
+        header = msgspec.msgpack.encode(head)
         self._offset = 0
         self._write(
             _MAGIC + len(header).to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little") + header
@@ -109,23 +127,22 @@ def load(disk: Disk, name: str, suffix: str = "") -> tuple[SnapshotHead, State]:
     """Read and check a snapshot whole. Raises CorruptSnapshotError."""
     try:
         return _load(disk, name, suffix)
-    except (SnapshotError, ValueError, TypeError, msgpack.UnpackException) as error:
+    except (SnapshotError, ValueError, msgspec.DecodeError) as error:
         raise CorruptSnapshotError(
-            f"{name} is damaged ({error}). Do not delete anything by guess: move this member's data directory away "
-            "and let it fetch the state from the others, or restore a backup"
+            f"{name} is damaged ({error}). Do not delete anything by guess: {FETCH_ANEW}, or restore a backup"
         ) from error
 
 
 def _load(disk: Disk, name: str, suffix: str) -> tuple[SnapshotHead, State]:
     start = disk.read(name + suffix, 0, 16)
-    if start[:8] != _MAGIC:
+    if start[:8] not in (_MAGIC, _MAGIC_1):
         raise ValueError("it does not begin like a snapshot")
     length = int.from_bytes(start[8:12], "little")
     header = disk.read(name + suffix, 16, length)
     if len(header) != length or zlib.crc32(header).to_bytes(4, "little") != start[12:16]:
         raise ValueError("the checksum of its header does not match")
-    previous, last = (tuple(entry) for entry in msgpack.unpackb(header))
-    head = SnapshotHead(previous, last)
+    whole = start[:8] == _MAGIC
+    head = SnapshotHead(*_head_decoder.decode(header) if whole else (*_entries_decoder.decode(header), None))
     if head.last_index != index_of(name):
         raise ValueError(f"it ends at entry {head.last_index}")
     state = restore(_pieces(disk, name + suffix, 16 + length))

@@ -379,7 +379,7 @@ def snapshot_into(table: Table, node_id: str, leader: Core) -> None:
     seat.flush()
     seat.frames = [old.journal.reset_frame(previous, last)]
     seat.core = table.make_core(
-        node_id, RaftJournal.rebased(old.journal, previous, last), state, (previous, last)
+        node_id, RaftJournal.rebased(old.journal, previous, last, old.journal.base), state, (previous, last)
     )
     seat.core.inherit(old)
 

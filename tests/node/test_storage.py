@@ -10,14 +10,17 @@ import contextlib
 import random
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from msgspec import json, msgpack, structs
 
 from node import snapshots, storage
 from node.disk import Disk, RealDisk, StorageError
 from node.journal import NO_OP, Entry, RaftJournal
+from node.membership import Configuration, Placed, birth
 from node.segments import CorruptJournalError
 from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotReceiver, SnapshotWriter
 from statemachine.state import State
@@ -26,7 +29,20 @@ from tests.statemachine import builders
 
 SEGMENT_BYTES = 32 << 10
 
-VOTERS = ["n1", "n2", "n3"]
+
+def cluster_yml(*ids: str, raft_port: int = 7000) -> Placed:
+    """What cluster.yml says with those nodes in it."""
+    return Placed(0, birth({id_: (f"{id_}:{raft_port}", f"{id_}:8000") for id_ in ids}))
+
+
+BIRTH = cluster_yml("n1", "n2", "n3")
+FOUNDED = Configuration(
+    "f" * 32,
+    tuple(structs.replace(seat, incarnation=f"disk of {seat.id}") for seat in BIRTH.configuration.seats),
+)
+IN_FORCE = Placed(1, FOUNDED)
+IDENTITY = storage.Identity(2, "desks", "n1", "1" * 32, BIRTH)
+IDENTITY_1 = b'{"format":1,"cluster":"desks","node_id":"n1","voters":["n1","n2","n3"]}'
 
 
 @pytest.fixture(params=["real", "simulated"])
@@ -59,8 +75,8 @@ def some_state(index: int) -> State:
     return world.state
 
 
-def write_snapshot(disk: Disk, opened: storage.Opened, index: int) -> str:
-    head = SnapshotHead(opened.journal.entry_at(index - 1), opened.journal.entry_at(index))
+def write_snapshot(disk: Disk, opened: storage.Opened, index: int, placed: Placed = IN_FORCE) -> str:
+    head = SnapshotHead(opened.journal.entry_at(index - 1), opened.journal.entry_at(index), placed)
     writer = SnapshotWriter(disk, head, some_state(index).freeze())
     while not writer.step():
         pass
@@ -68,7 +84,7 @@ def write_snapshot(disk: Disk, opened: storage.Opened, index: int) -> str:
 
 
 def reopened(disk: Disk) -> storage.Opened:
-    return storage.open_storage(disk, SEGMENT_BYTES)
+    return storage.open_storage(disk, IDENTITY, SEGMENT_BYTES)
 
 
 def test_journal_round_trip_with_truncation_and_vote(disk: Disk) -> None:
@@ -207,37 +223,126 @@ def test_a_snapshot_from_the_leader_outweighs_a_journal_that_contradicts_it(disk
         assert again.journal.vote is None, "the vote of term 2 is not one of term 5"
 
 
-def test_identity(disk: Disk) -> None:
-    """A directory belongs to one member of one cluster; damage, another's, or none beside data is refused."""
-    storage.check_identity(disk, "desks", "n1", VOTERS)
-    storage.check_identity(disk, "desks", "n1", VOTERS)
+# Identity.
+
+
+def identified(
+    disk: Disk, named: Placed = BIRTH, node_id: str = "n1", cluster: str = "desks"
+) -> storage.Identity:
+    return storage.read_identity(disk, cluster, node_id, named)
+
+
+def test_a_directory_belongs_to_one_member_of_one_cluster(disk: Disk) -> None:
+    """Another's directory, damage, another format, or no identity beside data is refused."""
+    assert storage.is_new(disk)
+    first = identified(disk)
+    assert not storage.is_new(disk)
+    assert identified(disk) == first
+    assert (first.birth, first.known_index, len(first.incarnation)) == (BIRTH, 0, 32)
     with pytest.raises(StorageError, match="belongs to member n1 of cluster desks"):
-        storage.check_identity(disk, "desks", "n2", VOTERS)
+        identified(disk, node_id="n2")
     with pytest.raises(StorageError, match="belongs to member"):
-        storage.check_identity(disk, "tables", "n1", VOTERS)
-    disk.create("identity.json").write_durably(
-        b'{"format": 9, "cluster": "desks", "node_id": "n1", "voters": []}', 0
-    )
+        identified(disk, cluster="tables")
+    disk.create("identity.json").write_durably(IDENTITY_1.replace(b'"format":1', b'"format":9'), 0)
     with pytest.raises(StorageError, match="format 9"):
-        storage.check_identity(disk, "desks", "n1", VOTERS)
-    disk.create("identity.json").write_durably(b"{", 0)
-    with pytest.raises(StorageError, match="damaged"):
-        storage.check_identity(disk, "desks", "n1", VOTERS)
+        identified(disk)
     disk.remove("identity.json")
     extend(reopened(disk), [2])
     with pytest.raises(StorageError, match="cannot be told"):
-        storage.check_identity(disk, "desks", "n1", VOTERS)
+        identified(disk)
 
 
-def test_an_identity_is_written_whole_or_not_at_all() -> None:
-    """A crash at each system call of the first start leaves a directory that starts."""
+def test_every_directory_is_another_life() -> None:
+    """The random name is what a wiped disk cannot have kept: no two directories share one."""
+    assert len({identified(SimDisk(random.Random(0))).incarnation for _ in range(20)}) == 20
+
+
+def test_every_flip_and_cut_of_an_identity_is_noticed() -> None:
+    """A flipped bit must not look like another disk, other members or another owner: each stops the member."""
+    disk = SimDisk(random.Random(0))
+    identified(disk)
+    whole = disk.read("identity.json")
+    for position in range(len(whole)):
+        for flip in (1 << position % 8, 0xFF):
+            damaged = bytearray(whole)
+            damaged[position] ^= flip
+            disk.create("identity.json").write_durably(bytes(damaged), 0)
+            with pytest.raises(StorageError):
+                identified(disk)
+    for length in range(len(whole)):
+        disk.create("identity.json").write_durably(whole[:length], 0)
+        with pytest.raises(StorageError, match="damaged"):
+            identified(disk)
+
+
+@pytest.mark.parametrize("before", [None, IDENTITY_1], ids=["a new directory", "format 1"])
+def test_an_identity_is_written_whole_or_not_at_all(before: bytes | None) -> None:
+    """A crash at each system call of the first start, or of the upgrade: it starts, and an incarnation that was handed out stays."""
     for call in range(8):
         disk = SimDisk(random.Random(call))
+        if before is not None:
+            disk.create("identity.json").write_durably(before, 0)
+            disk.sync_directory()
         disk.crash_in = call
+        handed_out = None
         with contextlib.suppress(SimulatedCrashError):
-            storage.check_identity(disk, "desks", "n1", VOTERS)
+            handed_out = identified(disk)
         disk.crash()
-        storage.check_identity(disk, "desks", "n1", VOTERS)
+        again = identified(disk)
+        assert handed_out in (None, again)
+        assert identified(disk) == again
+
+
+def test_format_1_is_upgraded_where_it_stands(disk: Disk) -> None:
+    """An incarnation is made and the configuration taken from cluster.yml, after the same look at the voters as before."""
+    disk.create("identity.json").write_durably(IDENTITY_1, 0)
+    with pytest.raises(StorageError, match=r"born with n1, n2, n3 and cluster\.yml names n1, n2, n3, n4, n5"):
+        identified(disk, cluster_yml("n1", "n2", "n3", "n4", "n5"))
+    with pytest.raises(StorageError, match="without --join"):
+        identified(disk, Placed(7, FOUNDED))
+    assert disk.read("identity.json") == IDENTITY_1, "who is refused changes nothing"
+    upgraded = identified(disk)
+    assert (upgraded.format, upgraded.birth) == (2, BIRTH)
+    assert json.decode(disk.read("identity.json"))["incarnation"] == upgraded.incarnation
+    assert identified(disk) == upgraded
+
+
+def test_a_joining_member_keeps_the_configuration_that_it_was_given(disk: Disk) -> None:
+    """It knows of an entry that its log does not hold yet; what it is told at a later start changes nothing."""
+    first = identified(disk, Placed(70, FOUNDED))
+    assert first.known_index == 70
+    assert identified(disk, Placed(90, BIRTH.configuration)) == first == identified(disk)
+    opened = storage.open_storage(disk, first, SEGMENT_BYTES)
+    assert opened.journal.placed == Placed(70, FOUNDED)
+    assert storage.check_members(opened, first, Placed(90, BIRTH.configuration)) == ""
+
+
+def test_other_voters_are_refused_until_the_log_names_the_members(disk: Disk) -> None:
+    """Members that count different majorities could each confirm without the other; a founded log is asked instead of the file."""
+    first = identified(disk)
+    opened = storage.open_storage(disk, first, SEGMENT_BYTES)
+    assert storage.check_members(opened, first, cluster_yml("n3", "n1", "n2")) == ""
+    five = cluster_yml("n1", "n2", "n3", "n4", "n5")
+    assert identified(disk, five) == first
+    with pytest.raises(StorageError, match=r"born with n1, n2, n3 and cluster\.yml names n1, n2, n3, n4, n5"):
+        storage.check_members(opened, first, five)
+    extend(opened, range(2, 61))
+    write_snapshot(disk, opened, 40, Placed(30, FOUNDED))
+    founded = storage.open_storage(disk, first, SEGMENT_BYTES)
+    assert storage.check_members(founded, first, BIRTH) == ""
+    for named in (five, cluster_yml("n1", "n2", "n3", raft_port=7001)):
+        warning = storage.check_members(founded, first, named)
+        assert "not the members of the cluster" in warning
+        assert "n2 (n2:7000)" in warning
+
+
+def test_members_may_move_before_the_log_names_them(disk: Disk) -> None:
+    """Until then only the ids of the voters are held fast: the addresses of cluster.yml count."""
+    first = identified(disk)
+    moved = cluster_yml("n1", "n2", "n3", raft_port=7001)
+    again = identified(disk, moved)
+    assert (again.incarnation, again.birth) == (first.incarnation, moved)
+    assert storage.open_storage(disk, again, SEGMENT_BYTES).journal.placed == moved
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -302,6 +407,46 @@ def test_a_cut_lengthened_or_empty_snapshot_is_noticed(snapshot_bytes: bytes) ->
         refused(snapshot_bytes + garbage)
 
 
+def test_a_snapshot_carries_the_configuration(snapshot_bytes: bytes) -> None:
+    """The entry that made it is gone with the journal, so the header has it, under its checksum."""
+    disk = damaged_disk(snapshot_bytes)
+    head, _ = snapshots.load(disk, snapshots.snapshot_name(40))
+    assert head.placed == IN_FORCE
+    assert reopened(disk).journal.base == IN_FORCE
+
+
+def as_version_1(content: bytes) -> bytes:
+    """The same snapshot as a program from before membership wrote it."""
+    length = int.from_bytes(content[8:12], "little")
+    header = msgpack.encode(msgpack.decode(content[16 : 16 + length])[:2])
+    sizes = len(header).to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little")
+    return b"DSKSNAP1" + sizes + header + content[16 + length :]
+
+
+def test_a_snapshot_of_version_1_is_still_read(snapshot_bytes: bytes) -> None:
+    """It names no configuration: the one of the directory's birth is in force, which was the only one then."""
+    disk = damaged_disk(as_version_1(snapshot_bytes))
+    head, state = snapshots.load(disk, snapshots.snapshot_name(40))
+    assert (head.last_index, head.placed) == (40, None)
+    assert state.checksum() == some_state(40).checksum()
+    assert reopened(disk).journal.base == IDENTITY.birth
+
+
+def test_versions_are_not_taken_for_one_another(snapshot_bytes: bytes) -> None:
+    """A header of one version under the other's magic, or an unknown version, is damage."""
+    refused(b"DSKSNAP1" + snapshot_bytes[8:])
+    refused(b"DSKSNAP2" + as_version_1(snapshot_bytes)[8:])
+    refused(b"DSKSNAP3" + snapshot_bytes[8:])
+
+
+def test_a_snapshot_without_a_configuration_is_not_begun() -> None:
+    """It would pass for one of version 1, and the member for one with the members of its birth."""
+    disk = SimDisk(random.Random(1))
+    with pytest.raises(AssertionError, match="configuration"):
+        SnapshotWriter(disk, SnapshotHead(entry(39), entry(40), None), some_state(40).freeze())
+    assert disk.names() == []
+
+
 def test_a_renamed_snapshot_is_noticed(snapshot_bytes: bytes) -> None:
     """A file says itself where in the log it stands; its name alone is not believed."""
     refused(snapshot_bytes, snapshots.snapshot_name(39))
@@ -336,6 +481,7 @@ def test_a_received_snapshot_is_checked_before_it_counts(snapshot_bytes: bytes) 
     receiver = SnapshotReceiver(disk, name, len(snapshot_bytes))
     receiver.write(0, snapshot_bytes)
     head, state = receiver.publish()
+    assert head.placed == IN_FORCE
     assert (head.last_index, snapshots.published(disk)) == (40, [name])
     assert state.checksum() == some_state(40).checksum()
 
@@ -435,12 +581,3 @@ def test_a_crash_while_a_restart_finishes_the_installation() -> None:
         if finished:
             return
     pytest.fail("it never finished")
-
-
-def test_other_voters_over_existing_data_are_refused() -> None:
-    """Three members that become five by an edit of cluster.yml would count majorities differently: refused, by name."""
-    disk = SimDisk(random.Random(0))
-    storage.check_identity(disk, "desks", "n1", ["n2", "n1", "n3"])
-    storage.check_identity(disk, "desks", "n1", VOTERS)  # the order in the file means nothing
-    with pytest.raises(StorageError, match=r"born with n1, n2, n3 and cluster\.yml names n1, n2, n3, n4, n5"):
-        storage.check_identity(disk, "desks", "n1", [*VOTERS, "n4", "n5"])

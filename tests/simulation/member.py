@@ -17,6 +17,7 @@ from node import snapshots, storage
 from node.core import Answer, Core, Effect, Fail, ReadReady, Send
 from node.guard import FailStopError, ProtocolError
 from node.journal import RaftJournal
+from node.membership import Placed, birth
 from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotWriter
 from node.transfer import SnapshotFetcher, SnapshotSender
 from statemachine.outcomes import Outcome
@@ -56,8 +57,16 @@ class SimNode:
 
     def boot(self) -> None:
         self.disk.full = self.disk.failing = False  # nobody starts a member again before its disk is sound
-        opened = storage.open_storage(self.disk, SEGMENT_BYTES)
         self.boots += 1
+        addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.ids}
+        self.identity = storage.read_identity(
+            self.disk,
+            "desks",
+            self.node_id,
+            Placed(0, birth(addresses)),
+            lambda: f"{self.node_id}.{self.boots}",
+        )
+        opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
         self.log = opened.log
         self.gate: deque[tuple[int, list[Effect]]] = deque()
         self.submitted = 0
@@ -245,7 +254,9 @@ class SimNode:
         if core is None or core.applied_index <= max(2, self.snapshot_index) or self.writer is not None:
             return
         index = core.applied_index
-        head = SnapshotHead(core.journal.entry_at(index - 1), core.journal.entry_at(index))
+        head = SnapshotHead(
+            core.journal.entry_at(index - 1), core.journal.entry_at(index), core.journal.placed_at(index)
+        )
         boot = self.boots
         try:
             writer = self.writer = SnapshotWriter(self.disk, head, core.state.freeze())
@@ -297,7 +308,8 @@ class SimNode:
         self.synced = self.submitted
         self.boots += 1  # whatever was scheduled for the old core is void
         self.syncing = False
-        journal = RaftJournal.rebased(old.journal, head.previous, head.last)
+        placed = head.placed or self.identity.birth
+        journal = RaftJournal.rebased(old.journal, head.previous, head.last, placed)
         self.core = self._make_core(journal, state, (head.previous, head.last))
         self.core.inherit(old)
         if self.world.settings.mutate is not None:
