@@ -66,11 +66,11 @@ def run_seed(job: Job) -> Result:
         job.members,
         world.now,
         time.process_time() - started,
-        dict(world.fault_kinds),
+        dict(world.faults.kinds),
         len(world.operations),
-        world.reads_judged,
+        world.clients.reads_judged,
         violation,
-        world.trace[-TRACE_LINES:] if violation else [],
+        [f"{moment:9.4f} {text}" for moment, text in world.trace.lines[-TRACE_LINES:]] if violation else [],
     )
 
 

@@ -1,0 +1,139 @@
+"""What is promised, checked all the time: one leader in each term, one history of committed entries, one digest for each index, nothing
+acknowledged lost, no read of the past, no two bookings of a seat at once, log time that does not run ahead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statemachine.records import Booking
+from statemachine.state import State
+from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
+
+if TYPE_CHECKING:
+    from tests.simulation.clients import Operation
+    from tests.simulation.world import World
+
+MAX_AHEAD_MS = 1_000
+
+
+class Judge:
+    """Remembers what has been seen of a run, and raises ViolationError when something contradicts it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.leaders: dict[int, str] = {}
+        self._committed: dict[int, tuple[bytes, int]] = {}
+        self._digests: dict[int, bytes] = {}
+        self._checked: dict[
+            str, tuple[int, int]
+        ] = {}  # by member: its boots, and the index up to which its log was compared
+        self.newest_answer = 0
+        self.newest_read = 0
+
+    @property
+    def newest_seen(self) -> int:
+        """The newest log index that any client has seen: whatever is asked from now on must come after it (real-time order)."""
+        return max(self.newest_answer, self.newest_read)
+
+    def check(self, node: SimNode) -> None:
+        """After every step of a node: election safety, log agreement, digests at equal indexes."""
+        core = node.core
+        assert core is not None
+        guard = core.guard
+        if guard.leading:
+            leader = self.leaders.setdefault(guard.term, node.node_id)
+            if leader != node.node_id:
+                raise ViolationError(f"two leaders in term {guard.term}: {leader} and {node.node_id}")
+        commit = guard.commit_index
+        boots, start = self._checked.get(node.node_id, (-1, 0))
+        if boots != node.boots:
+            start = core.journal.first_index
+        if commit > start or boots != node.boots:
+            self._compare(node, start, commit)
+        applied, state = core.applied_index, core.state
+        true_ms = EPOCH_MS + self._world.now * 1000
+        if state.now_ms > true_ms + MAX_AHEAD_MS:
+            raise ViolationError(f"log time runs {state.now_ms - true_ms:.0f} ms ahead at entry {applied}")
+        digest = state.digest
+        if self._digests.setdefault(applied, digest) != digest:
+            raise ViolationError(f"{node.node_id} has another digest at entry {applied}")
+
+    def _compare(self, node: SimNode, start: int, commit: int) -> None:
+        assert node.core is not None
+        journal = node.core.journal
+        for index in range(max(start + 1, journal.first_index), commit + 1):
+            entry = journal.entry_at(index)
+            if self._committed.setdefault(index, (entry[0], entry[2])) != (entry[0], entry[2]):
+                raise ViolationError(f"{node.node_id} holds another committed entry {index}")
+        self._checked[node.node_id] = node.boots, max(start, commit)
+
+    def answered(self, operation: Operation, index: int) -> None:
+        """A client was answered: what it asked took effect at that entry."""
+        if index <= operation.floor:
+            raise ViolationError(
+                f"{operation.key} took effect at entry {index}, before entry {operation.floor}, which had been "
+                "answered or read before it was asked"
+            )
+        self.newest_answer = max(self.newest_answer, index)
+
+    def read(self, node: SimNode, applied: int, floor: int) -> None:
+        """A linearizable read was served from the state after that entry."""
+        if applied < floor:
+            raise ViolationError(
+                f"stale read on {node.node_id}: entry {applied} after entry {floor} had been seen"
+            )
+        self.newest_read = max(self.newest_read, applied)
+
+    def must_hold(self, operation: Operation, state: State, where: str) -> None:
+        """What was acknowledged is there."""
+        result = operation.outcome.result if operation.outcome is not None else None
+        if not isinstance(result, Booking):
+            return
+        booking = state.bookings.get(result.id)
+        if booking is None or (operation.kind == "cancel" and booking.status != "cancelled"):
+            raise ViolationError(
+                f"{where}: acknowledged {operation.kind} {operation.key} is missing (entry {result.revision})"
+            )
+
+    def end(self) -> None:
+        """After the calm: one leader, equal members, every request answered, everything acknowledged there, no overlap."""
+        nodes = self._world.nodes
+        cores = [node.core for node in nodes.values() if node.core is not None]
+        if len(cores) < len(nodes):
+            raise ViolationError(
+                f"a member did not come back: {[node.stopped_because for node in nodes.values()]}"
+            )
+        if len({(core.applied_index, core.state.digest) for core in cores}) != 1:
+            described = {
+                core.node_id: (
+                    core.role,
+                    core.guard.term,
+                    core.applied_index,
+                    core.journal.last_index,
+                    sorted(core.guard.needs_snapshot),
+                )
+                for core in cores
+            }
+            raise ViolationError(f"members did not converge: {described}")
+        leaders = [core for core in cores if core.guard.leading]
+        if len(leaders) != 1:
+            raise ViolationError(f"{len(leaders)} leaders after the calm")
+        state = leaders[0].state
+        for operation in self._world.operations:
+            if operation.outcome is None:
+                raise ViolationError(f"{operation.key} was never answered ({operation.attempts} attempts)")
+            if operation.outcome.ok:
+                self.must_hold(operation, state, "end")
+        self._no_overlap(state)
+
+    @staticmethod
+    def _no_overlap(state: State) -> None:
+        taken: dict[tuple[str, int], str] = {}
+        for booking in state.bookings.values():
+            if booking.status != "confirmed":
+                continue
+            for cell in range(booking.start_cell, booking.end_cell):
+                if (booking.seat_id, cell) in taken:
+                    raise ViolationError(f"{booking.id} and {taken[booking.seat_id, cell]} overlap")
+                taken[booking.seat_id, cell] = booking.id
