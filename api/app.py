@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, bookings, names, operations, spaces
+from api import accounts, bookings, members, names, operations, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
 from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
 from api.metrics import RequestMetrics
 from api.openapi import document
+from api.origins import Origins
 from api.passwords import Cost, LoginThrottle, PasswordHasher
 from api.services import Services
 from api.site import document_call, site_calls
@@ -23,11 +24,10 @@ from node.config import Config
 from node.replica import Replica
 from node.secret import Secret
 
-API_CALLS = (*accounts.CALLS, *spaces.CALLS, *bookings.CALLS, *names.CALLS, *operations.CALLS)
+API_CALLS = (*accounts.CALLS, *spaces.CALLS, *bookings.CALLS, *names.CALLS, *operations.CALLS, *members.CALLS)
 SERVICES = web.AppKey("services", Services)
 
 _FINGERPRINT_PURPOSE = b"idempotency fingerprint"
-_LOOPBACK_NAMES = {"127.0.0.1": "localhost", "[::1]": "localhost"}
 
 
 def build_app(
@@ -41,7 +41,6 @@ def build_app(
     request_seconds: float = REQUEST_SECONDS,
 ) -> web.Application:
     """The application of one node. `password_cost` and the two times are for tests."""
-    origins = _origins(config)
     services = Services(
         replica=replica,
         config=config,
@@ -54,13 +53,13 @@ def build_app(
         day_pages=DayPages(),
         booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
-        allowed_origins=frozenset(origins),
+        origins=Origins(replica),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
-    calls = (*API_CALLS, document_call(document(API_CALLS, config.cluster)), *site_calls(origins))
+    calls = (*API_CALLS, document_call(document(API_CALLS, config.cluster)), *site_calls())
     for path, here in _by_path(calls).items():
         gate = Gate(services, path, here)
         app.router.add_route("*", path, gate.handle, expect_handler=gate.meet_expectation)
@@ -80,14 +79,3 @@ def _by_path(calls: Iterable[Call]) -> dict[str, list[Call]]:
     for call in calls:
         paths.setdefault(call.path, []).append(call)
     return paths
-
-
-def _origins(config: Config) -> list[str]:
-    """The origins that the pages of the members have; loopback addresses are also reached by their name."""
-    origins = []
-    for address in config.nodes.values():
-        origins.append(f"http://{address.api}")
-        host, _, port = address.api.rpartition(":")
-        if host in _LOOPBACK_NAMES:
-            origins.append(f"http://{_LOOPBACK_NAMES[host]}:{port}")
-    return origins

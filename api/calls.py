@@ -40,9 +40,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Call:
-    """One method on one path. `answers` maps a status to the type of its body (None: no body)."""
+    """One method on one path. `answers` maps a status to the type of its body (None: no body).
 
-    method: Literal["GET", "POST"]
+    A body that may be left out is then `body()`. `keyed` is false for a write that says how things should be, and keeps no
+    `Idempotency-Key`.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     handler: Handler
@@ -53,6 +57,7 @@ class Call:
     query: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
+    keyed: bool = True
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:

@@ -19,7 +19,7 @@ from aiohttp import web
 from api.bodies import MAX_BODY_BYTES, decode_body
 from api.calls import Call
 from api.problems import Refusal, parameter_refusal
-from api.shapes import Body, EmptyBody
+from api.shapes import Body
 from api.tokens import Identity
 from statemachine.commands import Command
 from statemachine.outcomes import Outcome
@@ -86,7 +86,7 @@ class Exchange:
         data = await self.request.read()
         self.stage = "waiting"
         if not data and self.call.body_optional:
-            return EmptyBody()
+            return kind()
         if self.request.headers.get("Content-Type") != "application/json":
             self._refuse_media_type()
         return decode_body(data, kind)

@@ -140,7 +140,7 @@ class Gate:
     def _allow_origin(self, request: web.Request, response: web.Response) -> None:
         response.headers["Vary"] = "Origin"
         origin = request.headers["Origin"]
-        if origin in self._services.allowed_origins:
+        if self._services.origins.allows(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
         else:  # a page from elsewhere is told nothing about what its request may carry

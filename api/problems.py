@@ -66,6 +66,18 @@ KINDS: dict[str, Kind] = {
         "Repeat the request with the same Idempotency-Key to learn its outcome.",
         retry=True,
     ),
+    # Decided by the leader when members are to be changed (node.membership, node.changes).
+    "unknown-member": Kind(404, "The cluster has no such member"),
+    "change-pending": Kind(
+        409, "Another change of the members is under way", "Nothing was done.", retry=True
+    ),
+    "not-caught-up": Kind(409, "The member has not caught up", "Nothing was done.", retry=True),
+    "would-lose-quorum": Kind(409, "Without this member no majority would be left"),
+    "member-exists": Kind(409, "There is a member of this name"),
+    "address-taken": Kind(409, "Another member has this address"),
+    "too-many-members": Kind(409, "The cluster has as many members as it can"),
+    "too-many-voters": Kind(409, "The cluster has as many voters as it can"),
+    "change-refused": Kind(409, "The change is refused"),
     # Decided by the log (statemachine.outcomes.Code).
     "already-born": Kind(409, "The cluster has been born"),
     "not-born": Kind(503, "The cluster has not been born yet", retry=True),

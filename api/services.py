@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.availability import DayPages
 from api.metrics import RequestMetrics
+from api.origins import Origins
 from api.passwords import LoginThrottle, PasswordHasher
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
@@ -28,6 +29,6 @@ class Services:
     day_pages: DayPages
     booking_texts: BookingTexts
     metrics: RequestMetrics
-    allowed_origins: frozenset[str]
+    origins: Origins
     budget_seconds: float
     request_seconds: float

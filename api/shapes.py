@@ -13,6 +13,7 @@ from api.timegrid import MAX_SLOTS
 from statemachine.records import Role
 
 MAX_NAME_CHARACTERS = 64  # no identifier in the state is longer
+MAX_ADDRESS_CHARACTERS = 300  # the longest host name, brackets and a port
 
 SlotCount = Annotated[int, Meta(ge=1, le=MAX_SLOTS, description="How many slots in a row.")]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
@@ -72,6 +73,28 @@ class CancelBody(Body, frozen=True):
     """Which booking to cancel."""
 
     booking_id: Name
+
+
+class AddMemberBody(Body, frozen=True):
+    """A new member: its id, and where it will listen for its peers and for clients, as in cluster.yml."""
+
+    id: Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS, examples=["n4"])]
+    raft: Annotated[str, Meta(max_length=MAX_ADDRESS_CHARACTERS, examples=["10.0.0.4:7001"])]
+    api: Annotated[str, Meta(max_length=MAX_ADDRESS_CHARACTERS, examples=["10.0.0.4:8001"])]
+
+
+class ReplaceBody(Body, frozen=True):
+    """Which disk is given up; the body may be left out."""
+
+    incarnation: Annotated[
+        Name | None, Meta(description="Nothing is done when the member has another disk by now.")
+    ] = None
+
+
+class TransferBody(Body, frozen=True):
+    """Who shall lead; the body may be left out."""
+
+    to: Annotated[Name | None, Meta(description="A voter. The most caught-up one when left out.")] = None
 
 
 class UserView(Struct, frozen=True):
@@ -183,6 +206,26 @@ class ReadyView(Struct, frozen=True):
     """The node can serve."""
 
     status: Literal["ready"]
+
+
+class ChangeView(Struct, frozen=True):
+    """The record of members is as it was asked for; `changed` when it was not so before."""
+
+    configuration_index: int
+    changed: bool
+
+
+class LeaderView(Struct, frozen=True):
+    """Who leads now."""
+
+    leader_id: str
+
+
+class SnapshotView(Struct, frozen=True):
+    """The newest snapshot of a node."""
+
+    node_id: str
+    index: int
 
 
 class LiveView(Struct, frozen=True):

@@ -34,10 +34,9 @@ _FILES = {
 }
 
 
-def site_calls(origins: Iterable[str]) -> tuple[Call, ...]:
-    """The calls that serve the files. `origins` are the members that the page may talk to."""
+def site_calls() -> tuple[Call, ...]:
+    """The calls that serve the files."""
     headers = (
-        ("Content-Security-Policy", _policy(origins)),
         ("Referrer-Policy", "no-referrer"),
         ("X-Frame-Options", "DENY"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
@@ -69,6 +68,9 @@ def _serve(
     body: bytes, media_type: str, headers: tuple[tuple[str, str], ...]
 ) -> Callable[[Exchange, None], Awaitable[web.Response]]:
     async def serve(exchange: Exchange, _: None) -> web.Response:
-        return content_answer(body, media_type, exchange.services.replica.applied_index, extra=headers)
+        services = exchange.services
+        # Made for each answer: the page may talk to the members that there are now.
+        policy = (("Content-Security-Policy", _policy(services.origins.current())),) if headers else ()
+        return content_answer(body, media_type, services.replica.applied_index, extra=(*policy, *headers))
 
     return serve

@@ -13,13 +13,15 @@ from aiohttp.web_runner import BaseRunner
 
 from api.app import build_app
 from api.birth import birth_command
+from api.ids import uuid7
 from api.logins import canonical_login
 from api.passwords import Cost
 from api.protocol import ApiRunner
+from api.tokens import SESSION_MS, AccessTokens
 from node.config import Bootstrap, Config, NodeAddress
 from node.secret import Secret
-from statemachine.commands import NewSpace
-from statemachine.records import Seat
+from statemachine.commands import NewSpace, OpenSession
+from statemachine.records import Seat, Session
 from tests.api.fake_replica import FakeReplica
 
 CHEAP = Cost(memory_kib=8, passes=1, lanes=1)
@@ -82,6 +84,24 @@ class Node:
         """The access token of a new user."""
         await self.register(login)
         return str((await self.tokens(login))["access_token"])
+
+    async def admin(self) -> str:
+        """An access token of the administrator, who was born with no password that could be typed."""
+        admin = self.replica.state.user_by_login_key("admin")
+        assert admin is not None
+        outcome = await self.replica.execute(
+            OpenSession(uuid7(self.replica.now_ms()), admin.id, admin.password_hash, "", SESSION_MS),
+            scope="login:admin",
+            key=None,
+            fingerprint=b"",
+            session_id="",
+            timeout_seconds=1.0,
+        )
+        assert isinstance(outcome.result, Session)
+        return AccessTokens(SECRET, CONFIG.cluster).issue(outcome.result)
+
+    async def delete(self, path: str, token: str | None = None) -> ClientResponse:
+        return await self.client.delete(path, headers=_headers(token, {}))
 
 
 def _headers(token: str | None, headers: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,233 @@
+"""What administrators change of the cluster itself: its members, its leader, its snapshots.
+
+A change of members is an entry of the log, but no command of the state machine, so no `Idempotency-Key` is kept for it. None is
+needed: each call says how things should be, and answers the same when they are so already. Only `replace` could hit the
+wrong disk when it is repeated after the new one has come; its body may name the disk that is meant.
+
+Whether the asking session is an administrator's is judged after a linearizable read, like everything else about sessions;
+every decision leaves one line in the log (logger `deskraft.audit`).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.calls import Call
+from api.exchange import Exchange
+from api.problems import Refusal
+from api.shapes import (
+    AddMemberBody,
+    ChangeView,
+    EmptyBody,
+    LeaderView,
+    ReplaceBody,
+    SnapshotView,
+    TransferBody,
+)
+from node.config import member_address
+from node.config_values import Mistake
+from node.membership import Change
+from node.replica import ChangeRefusedError
+from statemachine.records import User
+
+CHANGE_PROBLEMS = (
+    "unknown-member",
+    "change-pending",
+    "not-caught-up",
+    "would-lose-quorum",
+    "member-exists",
+    "address-taken",
+    "too-many-members",
+    "too-many-voters",
+    "change-refused",
+)
+
+audit = logging.getLogger("deskraft.audit")
+
+
+async def add(exchange: Exchange, body: AddMemberBody) -> web.Response:
+    """Make a member: a learner at first."""
+    user = await _administrator(exchange)
+    try:
+        address = member_address(body.id, body.raft, body.api)
+    except Mistake as mistake:
+        raise Refusal("invalid-body", errors=[("/" + mistake.key, mistake.text)]) from None
+    return await _change(exchange, user, Change("add", body.id, address.raft, address.api))
+
+
+async def promote(exchange: Exchange, _: EmptyBody) -> web.Response:
+    """Let a learner vote."""
+    user = await _administrator(exchange)
+    return await _change(exchange, user, Change("promote", exchange.request.match_info["id"]))
+
+
+async def remove(exchange: Exchange, _: None) -> web.Response:
+    """End a membership."""
+    user = await _administrator(exchange)
+    return await _change(exchange, user, Change("remove", exchange.request.match_info["id"]))
+
+
+async def replace(exchange: Exchange, body: ReplaceBody) -> web.Response:
+    """Give up a member's disk and wait for another one."""
+    user = await _administrator(exchange)
+    member_id = exchange.request.match_info["id"]
+    if body.incarnation is not None:
+        status = exchange.services.replica.status()
+        now = {member.id: member.incarnation for member in status.members}.get(member_id)
+        if now is not None and now != body.incarnation:
+            return json_answer(ChangeView(status.configuration_index, changed=False), exchange.index)
+    return await _change(exchange, user, Change("replace", member_id))
+
+
+async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
+    """Have another member lead."""
+    user = await _administrator(exchange)
+    replica = exchange.services.replica
+    try:
+        leader_id = await replica.transfer_leadership(body.to, exchange.remaining_seconds())
+    except ChangeRefusedError as error:
+        _note(user, "transfer", body.to or "-", error.code)
+        raise _refusal(error) from None
+    _note(user, "transfer", leader_id, "ok")
+    return json_answer(LeaderView(leader_id), replica.applied_index)
+
+
+async def snapshot(exchange: Exchange, _: EmptyBody) -> web.Response:
+    """Write a snapshot on this node."""
+    user = await _administrator(exchange)
+    index = await exchange.services.replica.write_snapshot(exchange.remaining_seconds())
+    _note(user, "snapshot", exchange.services.node_id, "ok", index)
+    view = SnapshotView(exchange.services.node_id, index)
+    return json_answer(view, exchange.services.replica.applied_index)
+
+
+async def _administrator(exchange: Exchange) -> User:
+    """The user, when it is an administrator. Raises `Refusal`."""
+    identity = exchange.identity()
+    user = exchange.user_of(await exchange.read_state(), identity)
+    if user.role != "admin":
+        raise Refusal("forbidden", "Only administrators may do this.")
+    return user
+
+
+async def _change(exchange: Exchange, user: User, change: Change) -> web.Response:
+    replica = exchange.services.replica
+    index_before = replica.status().configuration_index
+    exchange.stage = "writing"
+    try:
+        result = await replica.change_members(change, exchange.remaining_seconds())
+    except ChangeRefusedError as error:
+        exchange.stage = "waiting"
+        _note(user, change.kind, change.member_id, error.code)
+        raise _refusal(error) from None
+    exchange.stage = "written"
+    changed = result.index > index_before
+    _note(user, change.kind, change.member_id, "ok" if changed else "so-already", result.index)
+    status = 201 if changed and change.kind == "add" else 200
+    extra = (("Location", "/api/v1/cluster"),) if status == 201 else ()
+    index = max(result.index, replica.applied_index)
+    return json_answer(ChangeView(result.index, changed), index, status=status, extra=extra)
+
+
+def _refusal(error: ChangeRefusedError) -> Refusal:
+    if error.code == "not-leader":  # the leader changed once more than there was time to ask
+        return Refusal("unavailable", error.detail)
+    if (
+        error.code not in CHANGE_PROBLEMS
+    ):  # a rule that this table does not know yet is a refusal all the same
+        return Refusal("change-refused", f"{error.detail} ({error.code})")
+    return Refusal(error.code, error.detail)
+
+
+def _note(user: User, change: str, member_id: str, outcome: str, index: int = 0) -> None:
+    audit.info(
+        "event=membership change=%s member=%s by=%s outcome=%s index=%d",
+        change, member_id, user.login, outcome, index,
+    )  # fmt: skip
+
+
+_PROBLEMS = ("forbidden", "unavailable", "outcome-unknown")
+_MEMBER = "/api/v1/cluster/members/{id}"
+
+CALLS = (
+    Call(
+        "POST",
+        "/api/v1/cluster/members",
+        "Add a member",
+        add,
+        {201: ChangeView, 200: ChangeView},
+        body=AddMemberBody,
+        problems=(
+            "member-exists",
+            "address-taken",
+            "too-many-members",
+            "change-pending",
+            "change-refused",
+            *_PROBLEMS,
+        ),
+        keyed=False,
+    ),
+    Call(
+        "POST",
+        _MEMBER + "/promote",
+        "Let a learner vote",
+        promote,
+        {200: ChangeView},
+        body=EmptyBody,
+        body_optional=True,
+        problems=(
+            "unknown-member",
+            "not-caught-up",
+            "too-many-voters",
+            "change-pending",
+            "change-refused",
+            *_PROBLEMS,
+        ),
+        keyed=False,
+    ),
+    Call(
+        "DELETE",
+        _MEMBER,
+        "Remove a member",
+        remove,
+        {200: ChangeView},
+        problems=("unknown-member", "would-lose-quorum", "change-pending", "change-refused", *_PROBLEMS),
+        keyed=False,
+    ),
+    Call(
+        "POST",
+        _MEMBER + "/replace",
+        "Replace the disk of a member",
+        replace,
+        {200: ChangeView},
+        body=ReplaceBody,
+        body_optional=True,
+        problems=("unknown-member", "would-lose-quorum", "change-pending", "change-refused", *_PROBLEMS),
+        keyed=False,
+    ),
+    Call(
+        "POST",
+        "/api/v1/cluster/transfer",
+        "Have another member lead",
+        transfer,
+        {200: LeaderView},
+        body=TransferBody,
+        body_optional=True,
+        problems=("unknown-member", "not-caught-up", "change-pending", "change-refused", *_PROBLEMS),
+        keyed=False,
+    ),
+    Call(
+        "POST",
+        "/api/v1/cluster/snapshot",
+        "Write a snapshot on this node",
+        snapshot,
+        {200: SnapshotView},
+        body=EmptyBody,
+        body_optional=True,
+        problems=("forbidden", "unavailable"),
+        keyed=False,
+    ),
+)
