@@ -189,6 +189,10 @@ class SegmentedLog:
             self.torn_bytes = scanned.torn_bytes
             if scanned.torn_bytes:
                 self._file.write_durably(bytes(scanned.torn_bytes), self._offset)
+            # If only the process died, what was read may stand in the page cache alone, and names may be new as well.
+            # It is about to be relied upon, so it is made durable first.
+            self._file.sync()
+            self._disk.sync_directory()
         return result
 
     def note_index(self, segment_number: int, index: int) -> None:
@@ -236,25 +240,23 @@ class SegmentedLog:
 
     def drop_through(self, index: int) -> None:
         """Remove old segments in which every entry is at or below `index`. The open one stays."""
-        dropped = False
         while len(self._segments) > 1 and self._segments[0].max_index <= index:
-            self._disk.remove(self._segments.pop(0).name)
-            dropped = True
-        if dropped:
-            self._disk.sync_directory()
+            self._drop_oldest()
 
     def start_over(self, payload: bytes, max_index: int) -> None:
         """Replace the whole journal by one frame (an installed snapshot superseded it).
 
         The new segment is durable before the old ones go; a reader that finds both sees the reset frame last.
         """
-        old = list(self._segments)
         self._rotate()
         self._write(payload)
         self._segments[-1].max_index = max_index
-        for segment in old:
-            self._disk.remove(segment.name)
-            self._segments.remove(segment)
+        while len(self._segments) > 1:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        """One at a time: removals that were not synced may survive a crash in any order, and leave a gap between segments."""
+        self._disk.remove(self._segments.pop(0).name)
         self._disk.sync_directory()
 
     def close(self) -> None:
