@@ -7,7 +7,7 @@ Where what is:
 
 - `settings`: what a world may contain;
 - `events`: virtual time, the streams of chance, the trace and its hash;
-- `plan` and `faults`: the faults of a run as a list made up before it begins, and what each kind does;
+- `plan` and `faults` (with `faults_network`, `faults_disk`): the faults of a run as a list made up before it begins, and what each kind does;
 - `network`: connections between members; `disk`: disks; `member`: one member, the driver around the shipped core;
 - `clients`: the load; `judge`: what is checked;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
