@@ -58,27 +58,65 @@ def main() -> None:
     "--config",
     "config_path",
     type=click.Path(path_type=Path),
-    default=Path("cluster.yml"),
-    show_default=True,
-    help="The cluster's birth certificate.",
+    help="The cluster's birth certificate. [default: cluster.yml]",
 )
-@click.option("--id", "node_id", required=True, metavar="ID", help="Which member of cluster.yml this is.")
+@click.option("--id", "node_id", required=True, metavar="ID", help="Which member this is.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="This node's folder. [default: data_dir/ID of cluster.yml]",
 )
-def node(config_path: Path, node_id: str, data_dir: Path | None) -> None:
+@click.option(
+    "--join",
+    metavar="URL[,URL…]",
+    help="Nodes of the living cluster that added this one; instead of --config.",
+)
+@click.option("--raft", metavar="HOST:PORT", help="With --join: where the other members reach this one.")
+@click.option("--api", metavar="HOST:PORT", help="With --join: where clients reach it.")
+@click.option("--secret-file", type=click.Path(path_type=Path), help="With --join: the members' secret.")
+@click.option("--learner", is_flag=True, help="With --join: follow and serve, never ask to vote.")
+def node(
+    config_path: Path | None,
+    node_id: str,
+    data_dir: Path | None,
+    join: str | None,
+    raft: str | None,
+    api: str | None,
+    secret_file: Path | None,
+    learner: bool,
+) -> None:
     """Run one member in the foreground.
 
     SIGTERM or Ctrl-C ends it gracefully: leadership is handed over, requests are finished, exit status 0. A
     mistake in cluster.yml, an unusable secret, or no administrator's password where the cluster is to be
     born is one line and exit status 2.
 
+    A member that is not in cluster.yml is added first (deskraft cluster add), and started with --join. Over an
+    empty folder it asks those nodes who the members are; later it needs nobody for its start. A member that
+    was removed from the cluster ends with exit status 0.
+
     \b
-    Example:
+    Examples:
       DESKRAFT_ADMIN_PASSWORD=… deskraft node --config cluster.yml --id n1
+      deskraft node --join http://10.0.0.1:8001 --id n4 --raft 10.0.0.4:7001 --api 10.0.0.4:8001 \\
+        --data-dir /var/lib/deskraft/n4 --secret-file /etc/deskraft/secret
     """
+    given = {"--raft": raft, "--api": api, "--secret-file": secret_file, "--data-dir": data_dir}
+    if join is None:
+        strange = [name for name, value in given.items() if value is not None and name != "--data-dir"]
+        if strange or learner:
+            raise click.UsageError(f"{(strange or ['--learner'])[0]} belongs to --join")
+        _run_founder(config_path or Path("cluster.yml"), node_id, data_dir)
+    if config_path is not None:
+        raise click.UsageError("--join and --config exclude each other")
+    if raft is None or api is None or data_dir is None or secret_file is None:
+        missing = [name for name, value in given.items() if value is None]
+        raise click.UsageError(f"--join needs {', '.join(missing)} as well")
+    _run_joiner(join, node_id, (raft, api), data_dir, secret_file, wants_vote=not learner)
+
+
+def _run_founder(config_path: Path, node_id: str, data_dir: Path | None) -> NoReturn:
+    """A member of cluster.yml."""
     from node.config import ConfigError, load_config
     from node.secret import Secret, SecretError
 
@@ -92,13 +130,46 @@ def node(config_path: Path, node_id: str, data_dir: Path | None) -> None:
     folder = (data_dir or config.data_dir / node_id).absolute()
     assert config.bootstrap is not None  # cluster.yml has one
     password_env = config.bootstrap.admin_password_env
-    if not os.environ.get(password_env) and not any(folder.rglob(_JOURNAL_FILES)):
-        _refuse(f"set {password_env}: it becomes the administrator's password when the cluster is born")
 
+    from api.joining import exists
     from api.server import serve
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        # Without data and without a password the node was replaced, or somebody forgot the password: the others know.
+        empty = not os.environ.get(password_env) and not any(folder.rglob(_JOURNAL_FILES))
+        if empty and not runner.run(exists(config, node_id)):
+            _refuse(f"set {password_env}: it becomes the administrator's password when the cluster is born")
         sys.exit(runner.run(serve(config, node_id, folder)))
+
+
+def _run_joiner(
+    join: str,
+    node_id: str,
+    addresses: tuple[str, str],
+    data_dir: Path,
+    secret_file: Path,
+    *,
+    wants_vote: bool,
+) -> NoReturn:
+    """A member that was added to a living cluster."""
+    from api.joining import Join
+    from api.server import join_and_serve
+    from client.servers import ServerListError, parse_servers
+    from node.config import member_address
+    from node.config_values import Mistake
+    from node.secret import Secret, SecretError
+
+    try:
+        servers = tuple(parse_servers(join))
+        address = member_address(node_id, *addresses)
+        Secret.load(secret_file)
+    except Mistake as mistake:
+        _refuse(f"--{mistake.key}: {mistake.text}")
+    except (ServerListError, SecretError) as error:
+        _refuse(str(error))
+    joining = Join(servers, node_id, address, data_dir.absolute(), secret_file.absolute(), wants_vote)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        sys.exit(runner.run(join_and_serve(joining)))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

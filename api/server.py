@@ -4,8 +4,9 @@ Ending gracefully, in this order: `/readyz` says 503 and every answer closes its
 elsewhere; leadership is handed over; requests in flight are finished; the member stops. A second signal during that is
 noted and changes nothing: each step is bounded.
 
-Exit codes: 0 after a graceful stop; 1 when the member had to stop (`Member.failed`), or the node cannot begin
-because of its disk or ports; 2 for a mistake in what it was given. Each of the latter is one line.
+Exit codes: 0 after a graceful stop, or when the cluster has removed this member; 1 when the member had to stop
+(`Member.failed`), or the node cannot begin because of its disk or ports; 2 for a mistake in what it was given. Each of the latter
+is one line.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aiohttp import web
 
 from api.app import SERVICES, build_app
 from api.birth import give_birth, password_mistake
+from api.joining import Join, JoinError, config_of
 from api.protocol import MAX_CONNECTIONS, ApiRunner
 from node.config import Config
 from node.disk import StorageError
@@ -41,6 +43,22 @@ MAX_LINE_BYTES = 8190
 FILES_KEPT_BACK = 256  # for the journal, snapshots and peers, whatever clients do
 
 log = logging.getLogger("deskraft.node")
+
+
+async def join_and_serve(join: Join) -> int:
+    """Run one node that cluster.yml does not name: learn the members first. The exit code."""
+    _log_to_stderr()
+    loop = asyncio.get_running_loop()
+    learning = loop.create_task(config_of(join))
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, learning.cancel)  # nothing has begun that would have to end
+    await asyncio.wait([learning])
+    if learning.cancelled():
+        return EXIT_STOPPED
+    error = learning.exception()
+    if isinstance(error, JoinError):
+        return _refuse(error.exit_code, str(error))
+    return await serve(learning.result(), join.node_id, join.data_dir)
 
 
 async def serve(config: Config, node_id: str, data_dir: Path) -> int:
