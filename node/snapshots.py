@@ -106,7 +106,8 @@ class SnapshotWriter:
         chunk = next(self._chunks, None)
         if chunk is None:
             return True
-        self._write(chunk)
+        if chunk:  # an empty one: there was looking to do, and nothing to write yet
+            self._write(chunk)
         return False
 
     def publish(self) -> str:

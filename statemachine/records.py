@@ -1,7 +1,7 @@
 """The records that the replicated state is made of.
 
-Every record is immutable: a change replaces the record in its table. That is what makes a shallow copy of the
-tables a frozen view of the state (see `snapshot.py`), and lets an idempotent answer keep the record it gave.
+Every record is immutable: a change replaces the record in its table. That is what makes a frozen
+view of the state cheap (see `frozen.py`), and lets an idempotent answer keep the record it gave.
 
 Time of day is counted in **cells** of five minutes since the Unix epoch, UTC: cell = epoch seconds / 300.
 Instants that are not about occupancy are milliseconds since the epoch (`_ms`). A **revision** is

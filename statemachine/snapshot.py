@@ -1,7 +1,6 @@
 """A frozen view of the state, its encoding, and the strict way back.
 
-**Freezing** copies the dictionaries of the primary tables; the records in them never change. Encoding then
-goes on in small pieces while the living state moves ahead.
+**Freezing** copies no rows (`frozen.py`). Encoding goes on in small pieces while the living state moves ahead.
 
 **Format.** A snapshot is a run of frames, each `length (4 bytes, big-endian) | chain (16) | body`. A body is
 one msgpack array: first a header (format, version, index, digest, clock, number of rows of each table), then
@@ -9,6 +8,9 @@ the rows of the tables in a fixed order, then a trailer with a checksum over all
 the body and the chain before it, and it is compared before the body is decoded: a flipped bit, a lost,
 doubled, moved or foreign frame is found before anything is made of it. Frames carry their own length, so a
 reader may cut the stream where it likes.
+
+**Versions.** 2 writes sessions and outcomes in the order of `frozen.py`; 1 wrote them as they had come. What
+is read is the same, only the checksum of a file of version 1 is compared in the order of that time.
 
 **Restoring** fills an empty state through the same methods that the rules use, checks what the rules promise
 (no key twice, no overlap, no row without its owner), and at the end makes the state prove itself equal by
@@ -27,11 +29,13 @@ import msgspec
 from msgspec import Struct
 
 from statemachine.outcomes import Remembered
+from statemachine.pages import RUN_ITEMS
 from statemachine.records import Booking, Session, Space, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 
 FORMAT = "deskraft.state"
-VERSION = 1
+VERSION = 2
+OLD_VERSION = 1  # still read
 CHUNK_BYTES = 64 * 1024  # a chunk is cut when it has grown to this; one large record may carry it further
 MAX_BODY_BYTES = 8 * 1024 * 1024  # no record comes near; a longer body is damage
 _LENGTH_BYTES = 4
@@ -108,7 +112,7 @@ _decoder = msgspec.msgpack.Decoder(
 
 
 class FrozenState:
-    """The primary tables at one index. Taking it is O(rows) in pointers and nothing else."""
+    """The state at one index. It stays so whatever is applied; its memory goes when nobody holds it."""
 
     __slots__ = ("_born", "_now_ms", "_tables", "digest", "index")
 
@@ -117,49 +121,63 @@ class FrozenState:
         self.digest = tables.digest
         self._born = tables.born
         self._now_ms = tables.now_ms
-        self._tables = [table.copy() for table in _tables_of(tables)]
+        self._tables = tables.frozen_tables()
 
     def chunks(self) -> Iterator[bytes]:
-        """The snapshot in pieces of about CHUNK_BYTES; each step does the work of one piece. May be walked
-        again.
+        """The snapshot in pieces of about CHUNK_BYTES; each step does the work of one piece, or of looking in
+        vain for rows, and is then empty. May be walked again.
         """
-        counts = tuple(len(table) for table in self._tables)
-        header = Header(FORMAT, VERSION, self.index, self.digest, self._born, self._now_ms, counts)
+        header = self._header()
         checksum = _Checksum(header)
-        chain = b""
         frames = 1
-        body = _encoder.encode(header)
-        for row_type, table in zip(_ROW_TYPES, self._tables, strict=True):
-            for first, count, rows in _row_pieces(table):
-                chain, frame = _frame(chain, body)
-                yield frame
+        chain, frame = _frame(b"", _encoder.encode(header))
+        yield frame
+        for row_type, runs in zip(_ROW_TYPES, self._tables.tables(), strict=True):
+            for first, count, rows in _row_pieces(runs):
+                if not count:
+                    yield b""
+                    continue
                 checksum.add(rows)
                 frames += 1
                 # An empty array is the last byte of an empty frame of rows: a counted one takes its place.
                 body = _encoder.encode(row_type(first, []))[:-1] + b"\xdd" + count.to_bytes(4, "big") + rows
-        chain, frame = _frame(chain, body)
-        yield frame
+                chain, frame = _frame(chain, body)
+                yield frame
         yield _frame(chain, _encoder.encode(Trailer(frames + 1, checksum.digest())))[1]
+
+    def checksum(self) -> bytes:
+        """A hash over the header and all rows, in order."""
+        checksum = _Checksum(self._header())
+        for runs in self._tables.tables():
+            for _, _, rows in _row_pieces(runs):
+                checksum.add(rows)
+        return checksum.digest()
+
+    def _header(self) -> Header:
+        return Header(FORMAT, VERSION, self.index, self.digest, self._born, self._now_ms, self._tables.counts)
 
 
 def checksum_of(tables: Tables) -> bytes:
     """A hash over the header and all rows of the primary tables, in order."""
-    every = _tables_of(tables)
-    counts = tuple(len(table) for table in every)
-    header = Header(FORMAT, VERSION, tables.index, tables.digest, tables.born, tables.now_ms, counts)
+    return FrozenState(tables).checksum()
+
+
+def _old_checksum_of(tables: Tables, header: Header) -> bytes:
+    """The checksum of a state that was just restored from a file of OLD_VERSION: its dictionaries have the order of the file."""
     checksum = _Checksum(header)
-    for table in every:
-        for _, _, rows in _row_pieces(table):
-            checksum.add(rows)
+    for table in (tables.spaces, tables.users, tables.sessions, tables.bookings, tables.outcomes):
+        rows = iter(table.values())
+        for _, _, piece in _row_pieces(iter(lambda rows=rows: list(islice(rows, RUN_ITEMS)), [])):  # type: ignore[misc]
+            checksum.add(piece)
     return checksum.digest()
 
 
 def table_checksums(tables: Tables) -> dict[str, bytes]:
     """A hash over the rows of each primary table by itself: to find where two states differ."""
     found = {}
-    for name, table in zip(_TABLE_NAMES, _tables_of(tables), strict=True):
+    for name, runs in zip(_TABLE_NAMES, tables.frozen_tables().tables(), strict=True):
         checksum = blake2b(digest_size=DIGEST_BYTES, person=_SUM_PERSON)
-        for _, _, rows in _row_pieces(table):
+        for _, _, rows in _row_pieces(runs):
             checksum.update(rows)
         found[name] = checksum.digest()
     return found
@@ -188,7 +206,10 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
             _require(isinstance(piece, Header), "does not begin with a header")
             assert isinstance(piece, Header)
             _require(piece.format == FORMAT, "of another format")
-            _require(piece.version == VERSION, f"of version {piece.version}; this code reads {VERSION}")
+            _require(
+                piece.version in (OLD_VERSION, VERSION),
+                f"of version {piece.version}; this code reads {OLD_VERSION} and {VERSION}",
+            )
             _require(len(piece.digest) == DIGEST_BYTES, "with a digest of the wrong length")
             header = piece
         elif isinstance(piece, Trailer):
@@ -210,7 +231,8 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
     tables.digest = header.digest
     tables.born = header.born
     tables.now_ms = header.now_ms
-    _require(checksum_of(tables) == trailer.checksum, "the restored state is not the one that was written")
+    checksum = _old_checksum_of(tables, header) if header.version == OLD_VERSION else checksum_of(tables)
+    _require(checksum == trailer.checksum, "the restored state is not the one that was written")
 
 
 def _load_spaces(tables: Tables, rows: list[Space]) -> None:
@@ -276,21 +298,20 @@ class _Checksum:
         return self._hash.digest()
 
 
-def _tables_of(tables: Tables) -> tuple[dict[str, Any], ...]:
-    return (tables.spaces, tables.users, tables.sessions, tables.bookings, tables.outcomes)
+def _row_pieces(runs: Iterator[list[Any]]) -> Iterator[tuple[int, int, bytes]]:
+    """Encoded rows in pieces of about CHUNK_BYTES: (number of the first row, count, bytes).
 
-
-def _row_pieces(table: dict[str, Any]) -> Iterator[tuple[int, int, bytes]]:
-    """Encoded rows in pieces of about CHUNK_BYTES: (number of the first row, count, bytes)."""
+    The length is looked at after every run of rows, not after each row. An empty run that finds nothing waiting
+    is passed on as a piece without rows.
+    """
     first = 0
-    rows = iter(table.values())
     piece = bytearray()
     count = 0
-    while batch := list(islice(rows, 16)):  # the length is looked at after every few rows, not after each
-        for row in batch:
+    for run in runs:
+        for row in run:
             _encoder.encode_into(row, piece, -1)
-        count += len(batch)
-        if len(piece) >= CHUNK_BYTES:
+        count += len(run)
+        if len(piece) >= CHUNK_BYTES or not run:
             yield first, count, bytes(piece)
             first += count
             count = 0

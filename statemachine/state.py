@@ -198,12 +198,12 @@ class State(Tables):
 
     def user_bookings_on_day(self, user_id: str, day: int) -> Sequence[str]:
         """The ids of a user's live bookings that touch a UTC day, oldest first."""
-        return self.live_by_day.get(day_name(user_id, day), ())
+        return tuple(self.live_by_day.get(day_name(user_id, day), ()))
 
     # --- copies ---------------------------------------------------------------------------------------------
 
     def freeze(self) -> FrozenState:
-        """The state as it is now, for a snapshot: copies pointers, encodes nothing; later applies do not
+        """The state as it is now, for a snapshot: copies no rows, encodes nothing; later applies do not
         change it.
         """
         return FrozenState(self)

@@ -1,26 +1,38 @@
 """The tables of the state and everything derived from them. No rules here: only how a record enters and
 leaves.
 
-**Primary** tables are the state: they go into snapshots and checksums. Their dictionaries keep the order in
-which the log filled them, and a snapshot keeps that order too, so walking one is deterministic. **Derived**
-indexes follow from the primary tables alone; every change to both goes through a method of this class, and
-`restore` calls the same methods, so a restored state cannot have indexes that a living one would not.
+**Primary** tables are the state: they go into snapshots and checksums. **Derived** indexes follow from the
+primary tables alone; every change to both goes through a method of this class, and `restore` calls the same
+methods, so a restored state cannot have indexes that a living one would not.
+
+**Frozen views.** Whatever replaces or drops a user, a session or a booking first hands the old record to the
+views that have been taken and still live (`frozen.py`, which also says in what order rows are walked). Rows
+that are added need no such care.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
+from weakref import ref
 
 from statemachine.alternatives import Finder
 from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
 from statemachine.events import Event
+from statemachine.frozen import FrozenTables
 from statemachine.occupancy import Occupancy, SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
+from statemachine.pages import Pages
 from statemachine.records import CELLS_PER_DAY, Alternative, Booking, Session, Space, User
 
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
+
+MAX_DAY_TUPLE = (
+    8  # live bookings of one user and day that are kept as a tuple, which is copied for each change
+)
+
+LiveOfDay = tuple[str, ...] | dict[str, None]  # ids, oldest first; a dictionary exactly beyond MAX_DAY_TUPLE
 
 
 class Entry:
@@ -63,18 +75,38 @@ class Tables:
         self.bookings: dict[str, Booking] = {}
         self.outcomes: dict[str, Remembered] = {}  # by `key_name`
         # Derived from here on.
+        self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
+        self.booking_ids: Pages[str] = Pages()  # the same
         self.occupancy = Occupancy()
         self.alternatives = Finder(self.occupancy)
         self.users_by_login: dict[str, str] = {}
         self.sessions_by_user: dict[str, list[str]] = {}  # oldest first
         self.bookings_by_user: dict[str, list[str]] = {}  # oldest first
         self.live_by_day: dict[
-            str, tuple[str, ...]
+            str, LiveOfDay
         ] = {}  # by `day_name`; tuples of text cost the collector nothing
         self.keys_by_scope: dict[str, int] = {}  # clients' keys only
-        self.client_keys: deque[str] = deque()  # names in order of expiry: one class has one keeping time
-        self.node_keys: deque[str] = deque()
+        self.client_keys: Pages[Remembered] = Pages()  # in order of expiry: one class has one keeping time
+        self.node_keys: Pages[Remembered] = Pages()
         self.session_ends: list[tuple[int, str]] = []  # heap; an entry is never later than the session's end
+        self._views: list[ref[FrozenTables]] = []  # those that live
+
+    # --- frozen views ---------------------------------------------------------------------------------------
+
+    def frozen_tables(self) -> FrozenTables:
+        """The primary tables as they are now. Later changes keep it so for as long as somebody holds it."""
+        view = FrozenTables(self)
+        self._views.append(ref(view, self._views.remove))
+        return view
+
+    def _living_views(self) -> list[FrozenTables]:
+        return [view for each in self._views if (view := each()) is not None]
+
+    def _keep_sessions(self, user_id: str) -> None:
+        for view in self._living_views():
+            if user_id not in view.sessions_before:
+                open_ids = self.sessions_by_user.get(user_id, ())
+                view.sessions_before[user_id] = [self.sessions[session_id] for session_id in open_ids]
 
     # --- records in and out ---------------------------------------------------------------------------------
 
@@ -85,17 +117,27 @@ class Tables:
 
     def put_user(self, user: User) -> None:
         """Add a user, or replace the record under the same id and login."""
+        before = self.users.get(user.id)
+        if before is None:
+            self.user_ids.append(user.id)
+        else:
+            for view in self._living_views():
+                view.users_before.setdefault(user.id, before)
         self.users[user.id] = user
         self.users_by_login[user.login_key] = user.id
 
     def add_session(self, session: Session) -> None:
         """Add a session."""
+        if self._views:
+            self._keep_sessions(session.user_id)
         self.sessions[session.id] = session
         self.sessions_by_user.setdefault(session.user_id, []).append(session.id)
         heappush(self.session_ends, (session.expires_at_ms, session.id))
 
     def replace_session(self, session: Session) -> None:
         """Replace a session's record."""
+        if self._views:
+            self._keep_sessions(session.user_id)
         before = self.sessions[session.id]
         self.sessions[session.id] = session
         if session.expires_at_ms < before.expires_at_ms:  # a later end is found when the earlier one comes up
@@ -105,6 +147,8 @@ class Tables:
         """Forget a session; its place in the heap is passed over when it comes up, or swept out with many
         others.
         """
+        if self._views:
+            self._keep_sessions(session.user_id)
         del self.sessions[session.id]
         if len(self.session_ends) > 2 * len(self.sessions) + STALE_ENDS_KEPT:
             self.session_ends = [(live.expires_at_ms, live.id) for live in self.sessions.values()]
@@ -119,6 +163,7 @@ class Tables:
         booking_id = booking.id
         user_id = booking.user_id
         self.bookings[booking_id] = booking
+        self.booking_ids.append(booking_id)
         of_user = self.bookings_by_user.get(user_id)
         if of_user is None:
             self.bookings_by_user[user_id] = [booking_id]
@@ -128,17 +173,30 @@ class Tables:
             live_by_day = self.live_by_day
             for name in _day_names(booking):
                 others = live_by_day.get(name)
-                live_by_day[name] = (booking_id,) if others is None else (*others, booking_id)
+                if others is None:
+                    live_by_day[name] = (booking_id,)
+                elif isinstance(others, dict):
+                    others[booking_id] = None
+                else:
+                    live_by_day[name] = _of_day((*others, booking_id))
 
     def end_booking(self, booking: Booking, days: SeatDays) -> None:
         """Replace a live booking by its cancelled record and free its cells."""
         assert booking.status == "cancelled"
+        if self._views:
+            before = self.bookings[booking.id]
+            for view in self._living_views():
+                view.bookings_before.setdefault(booking.id, before)
         self.bookings[booking.id] = booking
         self.occupancy.release(days, booking.start_cell, booking.end_cell)
         for name in _day_names(booking):
-            left = tuple(other for other in self.live_by_day[name] if other != booking.id)
-            if left:
-                self.live_by_day[name] = left
+            others = self.live_by_day[name]
+            if isinstance(others, dict):
+                del others[booking.id]
+                if len(others) <= MAX_DAY_TUPLE:
+                    self.live_by_day[name] = tuple(others)
+            elif len(others) > 1:
+                self.live_by_day[name] = tuple(other for other in others if other != booking.id)
             else:
                 del self.live_by_day[name]
 
@@ -147,22 +205,24 @@ class Tables:
         self.outcomes[name] = remembered
         if remembered.lasting:
             self.keys_by_scope[remembered.scope] = self.keys_by_scope.get(remembered.scope, 0) + 1
-            self.client_keys.append(name)
+            self.client_keys.append(remembered)
         else:
-            self.node_keys.append(name)
+            self.node_keys.append(remembered)
 
     # --- what time does -------------------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Forget the keys and the sessions whose time is over by log time. Work grows with what is forgotten."""
         now_ms = self.now_ms
-        outcomes = self.outcomes
         node_keys = self.node_keys
-        while node_keys and outcomes[node_keys[0]].expires_at_ms <= now_ms:
-            del outcomes[node_keys.popleft()]
+        while (oldest := node_keys.first()) is not None and oldest.expires_at_ms <= now_ms:
+            node_keys.drop_first()
+            del self.outcomes[key_name(oldest.scope, oldest.key)]
         client_keys = self.client_keys
-        while client_keys and outcomes[client_keys[0]].expires_at_ms <= now_ms:
-            scope = outcomes.pop(client_keys.popleft()).scope
+        while (oldest := client_keys.first()) is not None and oldest.expires_at_ms <= now_ms:
+            client_keys.drop_first()
+            scope = oldest.scope
+            del self.outcomes[key_name(scope, oldest.key)]
             left = self.keys_by_scope[scope] - 1
             if left:
                 self.keys_by_scope[scope] = left
@@ -194,6 +254,10 @@ def keep_class(keep_ms: int) -> tuple[bool, int]:
 def day_name(user_id: str, day: int) -> str:
     """The name of a user's UTC day."""
     return f"{day}:{user_id}"
+
+
+def _of_day(ids: Sequence[str]) -> LiveOfDay:
+    return tuple(ids) if len(ids) <= MAX_DAY_TUPLE else dict.fromkeys(ids)
 
 
 def _day_names(booking: Booking) -> list[str]:

@@ -172,7 +172,8 @@ def test_frames_can_be_put_together_again(written: bytes, world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
+        ({"version": 1}, "not the one"),
         ({"format": "other"}, "format"),
         ({"digest": b"short"}, "digest"),
         ({"index": 1}, "not the one"),

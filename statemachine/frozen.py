@@ -1,0 +1,122 @@
+"""The primary tables as they were at one index, without a copy of them.
+
+**How.** Records never change, so what a view has to protect itself against is records being replaced or
+dropped. Nothing is copied when it is taken but the lists of pages (`pages.py`): spaces are few; the ids of
+users and bookings are kept in the order in which they came, and none is ever dropped; remembered outcomes are
+queues of the records themselves. Before a user, a booking or the sessions of a user change, the tables hand
+every living view what it was (a *pre-image*), and the view keeps the first it is given. A row of the view is
+its pre-image, or, where there is none, the row of the living table. No dictionary that changes is ever walked.
+
+**Order.** Users, bookings and outcomes stand in the order of the log (outcomes: those under keys of nodes,
+then those under keys of clients, each in order of expiry). Sessions stand by their users, oldest first. The
+order follows from the state alone, so equal states have equal snapshots.
+
+**Overlapping views** are allowed: each has its own pre-images. The tables know views by weak references only,
+so one that is abandoned costs nothing from that moment on.
+
+A view is walked on the thread that applies; between two steps of a walk anything may be applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from statemachine.outcomes import Remembered
+from statemachine.pages import RUN_ITEMS
+from statemachine.records import Booking, Session, Space, User
+
+if TYPE_CHECKING:
+    from statemachine.tables import Tables
+
+USERS_EXAMINED = 1024  # without a session, before a walk over sessions lets others have their turn
+
+Runs = Iterator[list[Any]]  # rows in order, few at a time; an empty one says that looking took long enough
+
+
+class FrozenTables:
+    """The view. `users_before`, `bookings_before`, `sessions_before` are the pre-images; `Tables` fills them."""
+
+    __slots__ = (
+        "__weakref__",
+        "_booking_ids",
+        "_bookings",
+        "_client_keys",
+        "_node_keys",
+        "_sessions",
+        "_sessions_by_user",
+        "_spaces",
+        "_user_ids",
+        "_users",
+        "bookings_before",
+        "counts",
+        "sessions_before",
+        "users_before",
+    )
+
+    def __init__(self, tables: Tables) -> None:
+        self.users_before: dict[str, User] = {}
+        self.bookings_before: dict[str, Booking] = {}
+        self.sessions_before: dict[str, list[Session]] = {}  # by user; an empty list: had none
+        self._spaces: list[Space] = list(tables.spaces.values())
+        self._users = tables.users
+        self._user_ids = tables.user_ids.view()
+        self._sessions = tables.sessions
+        self._sessions_by_user = tables.sessions_by_user
+        self._bookings = tables.bookings
+        self._booking_ids = tables.booking_ids.view()
+        self._node_keys = tables.node_keys.view()
+        self._client_keys = tables.client_keys.view()
+        self.counts = (
+            len(self._spaces),
+            len(self._user_ids),
+            len(tables.sessions),
+            len(self._booking_ids),
+            len(self._node_keys) + len(self._client_keys),
+        )
+
+    def tables(self) -> tuple[Runs, Runs, Runs, Runs, Runs]:
+        """Walks over spaces, users, sessions, bookings and outcomes."""
+        return (
+            ([space] for space in self._spaces),  # one space may be as large as hundreds of other rows
+            self._walk_users(),
+            self._walk_sessions(),
+            self._walk_bookings(),
+            self._walk_outcomes(),
+        )
+
+    def _walk_users(self) -> Iterator[list[User]]:
+        before, now = self.users_before, self._users
+        for ids in self._user_ids.runs():
+            yield [before[user_id] if user_id in before else now[user_id] for user_id in ids]
+
+    def _walk_bookings(self) -> Iterator[list[Booking]]:
+        before, now = self.bookings_before, self._bookings
+        for ids in self._booking_ids.runs():
+            yield [before[booking_id] if booking_id in before else now[booking_id] for booking_id in ids]
+
+    def _walk_sessions(self) -> Iterator[list[Session]]:
+        found: list[Session] = []
+        examined = 0
+        for ids in self._user_ids.runs():
+            for user_id in ids:
+                if user_id in self.sessions_before:
+                    found += self.sessions_before[user_id]
+                else:
+                    open_ids = self._sessions_by_user.get(user_id, ())
+                    found += [self._sessions[session_id] for session_id in open_ids]
+                if len(found) >= RUN_ITEMS:
+                    yield found
+                    found = []
+                    examined = 0
+            examined += len(ids)
+            if examined >= USERS_EXAMINED:
+                yield found
+                found = []
+                examined = 0
+        if found:
+            yield found
+
+    def _walk_outcomes(self) -> Iterator[list[Remembered]]:
+        yield from self._node_keys.runs()
+        yield from self._client_keys.runs()

@@ -1,0 +1,108 @@
+"""A sequence that grows at its end and shrinks at its beginning, and that can be looked at as it was.
+
+The large tables keep the order of their rows in one. A view of it is taken in time that grows with the number
+of *pages*, a thousandth of the number of items, and stays as it was: full pages never change, and the view
+notes how far the last one had been filled and where the first began.
+
+Full pages are tuples, because a tuple of what the garbage collector does not follow is not followed either: a
+million ids or records cost a collection nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+PAGE_ITEMS = 1024
+RUN_ITEMS = 16  # how many items a walk hands out at once
+
+
+class Pages(Generic[T]):
+    """Append at the end, take from the beginning."""
+
+    __slots__ = ("_full", "_length", "_skip", "_tail")
+
+    def __init__(self) -> None:
+        self._full: deque[tuple[T, ...]] = deque()
+        self._tail: list[T] = []  # appended to until it is full, and never changed otherwise
+        self._skip = 0  # items of the first page that have been taken
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[T]:
+        return chain.from_iterable(self.view().runs())
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Pages) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def append(self, item: T) -> None:
+        """Add an item at the end."""
+        tail = self._tail
+        tail.append(item)
+        self._length += 1
+        if len(tail) == PAGE_ITEMS:
+            self._full.append(tuple(tail))
+            self._tail = []
+            self._drop_taken()
+
+    def first(self) -> T | None:
+        """The oldest item, if there is one."""
+        if not self._length:
+            return None
+        return (self._full[0] if self._full else self._tail)[self._skip]
+
+    def drop_first(self) -> None:
+        """Take the oldest item away. A page goes when all of it has been taken."""
+        assert self._length
+        self._skip += 1
+        self._length -= 1
+        if self._full:
+            self._drop_taken()
+
+    def _drop_taken(self) -> None:
+        if self._skip == PAGE_ITEMS:
+            self._full.popleft()
+            self._skip = 0
+
+    def view(self) -> View[T]:
+        """The sequence as it is now; what happens later does not change it."""
+        return View(tuple(self._full), self._tail, self._skip, self._length)
+
+
+class View(Generic[T]):
+    """What a sequence was. It may be walked any number of times."""
+
+    __slots__ = ("_full", "_length", "_skip", "_tail")
+
+    def __init__(self, full: tuple[tuple[T, ...], ...], tail: list[T], skip: int, length: int) -> None:
+        self._full = full
+        self._tail = tail
+        self._skip = skip
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def runs(self) -> Iterator[list[T]]:
+        """The items in order, RUN_ITEMS at a time wherever the pages end: how a sequence is cut follows from its
+        items alone.
+        """
+        items = chain.from_iterable(self._pieces())
+        while run := list(islice(items, RUN_ITEMS)):
+            yield run
+
+    def _pieces(self) -> Iterator[Iterator[T]]:
+        left = self._length
+        skip = self._skip
+        for page in chain(self._full, (self._tail,)):
+            yield islice(page, skip, skip + left)  # the last page may have grown since
+            left -= len(page) - skip
+            skip = 0
