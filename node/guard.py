@@ -94,6 +94,11 @@ class Guard:
 
     def _state_changed(self, old: int, new: int) -> None:
         self.state = new
+        if old == LEADER:
+            # F6: out of sight in the same moment. The library's own timer has long run out while it led; with the others still in
+            # sight its next tick would campaign without a pre-vote, and topple the leader that has just been told of.
+            for peer_id in self._progress:
+                self.engine.hide(peer_id)
         if new == LEADER:
             for progress in self._progress.values():
                 progress.match_index = 0
