@@ -32,16 +32,19 @@ from client.answers import (
     Availability,
     Booking,
     BookingPage,
+    Changed,
     Cluster,
+    Leader,
     Problem,
     Session,
+    Snapshot,
     Space,
     SpacePage,
     Tokens,
     User,
 )
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
-from client.errors import BadAnswer, DeskraftError, Refused, Unauthenticated
+from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
 from client.servers import Servers, parse_servers
 
 RENEW_BEFORE_SECONDS = 10.0
@@ -266,6 +269,42 @@ class Client:
             await self._caller.ask_one(server, Call("GET", "/api/v1/cluster"), timeout_seconds)
         )
 
+    async def add_member(self, member_id: str, raft: str, api: str) -> Changed:
+        """Make a member of a node that is to be started, a learner at first. For administrators, like all that follow.
+
+        Raises Refused: "member-exists", "address-taken", "too-many-members", "change-pending", or what is wrong with the addresses.
+        """
+        body = {"id": member_id, "raft": raft, "api": api}
+        return await self._write("/api/v1/cluster/members", body, Changed, signed=True)
+
+    async def promote_member(self, member_id: str) -> Changed:
+        """Let a learner vote. Raises Refused: "not-caught-up", "too-many-voters", "change-pending"."""
+        return await self._write(f"{_member_path(member_id)}/promote", {}, Changed, signed=True)
+
+    async def remove_member(self, member_id: str) -> Changed:
+        """End a membership. Raises Refused: "would-lose-quorum", "change-pending"; "unknown-member" also when repeated."""
+        call = Call("DELETE", _member_path(member_id), key=new_key())
+        return _decoded(await self._decided(call, signed=True), Changed)
+
+    async def replace_member(self, member_id: str, incarnation: str = "") -> Changed:
+        """Give up a member's disk. With its `incarnation`, nothing is done when the member has another one by now."""
+        body = {"incarnation": incarnation} if incarnation else {}
+        return await self._write(f"{_member_path(member_id)}/replace", body, Changed, signed=True)
+
+    async def transfer_leadership(self, to: str | None = None) -> Leader:
+        """Have that voter lead, or the most caught-up one."""
+        body = {} if to is None else {"to": to}
+        return await self._write("/api/v1/cluster/transfer", body, Leader, signed=True)
+
+    async def write_snapshot(self, server: str) -> Snapshot:
+        """Have one given server write a snapshot. Raises NoNodeAnswers when it does not, or needs longer: ask again."""
+        session = await self._live_session()
+        call = Call("POST", "/api/v1/cluster/snapshot", token=session.access_token)
+        answer = await self._caller.ask_one(server, call, ATTEMPT_SECONDS)
+        if answer.status >= 500:
+            raise NoNodeAnswers({server: answer.problem().detail})
+        return _decoded(self._accepted(answer), Snapshot)
+
     def _learned(self, answer: Answer) -> Cluster:
         cluster = _decoded(answer, Cluster)
         self._servers.learn(answer.server, [member.api for member in cluster.members])
@@ -367,6 +406,10 @@ class Client:
         self._session = None
         if self._on_session is not None:
             self._on_session(None)
+
+
+def _member_path(member_id: str) -> str:
+    return f"/api/v1/cluster/members/{quote(member_id, safe='')}"
 
 
 def _not_logged_in() -> Unauthenticated:

@@ -138,7 +138,10 @@ class Problem(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True):
-    """A member as another node sees it. `match_index` is known to the leader and for the node itself."""
+    """A member as another node sees it. `match_index` is known to the leader and for the node itself.
+
+    A member that is no voter is a learner. `incarnation` names the disk that counts, "" an open seat that waits for one.
+    """
 
     id: str
     raft: str
@@ -146,6 +149,28 @@ class Member(Struct, frozen=True):
     role: Role | None
     reachable: bool
     match_index: int | None
+    voter: bool = True
+    incarnation: str = ""
+
+
+class Changed(Struct, frozen=True):
+    """The record of members is as it was asked for; `changed` when it was not so before."""
+
+    configuration_index: int
+    changed: bool
+
+
+class Leader(Struct, frozen=True):
+    """Who leads now."""
+
+    leader_id: str
+
+
+class Snapshot(Struct, frozen=True):
+    """The newest snapshot of one node."""
+
+    node_id: str
+    index: int
 
 
 class Cluster(Struct, frozen=True):
@@ -160,6 +185,8 @@ class Cluster(Struct, frozen=True):
     applied_index: int
     digest: str
     members: list[Member]
+    configuration_index: int = 0
+    founding: str = ""
 
 
 class Session(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The users' and operators' half of the `deskraft` command: everything that speaks to a running cluster.
+"""The users' part of the `deskraft` command. The operators' part, `deskraft cluster`, is in `operating.py`.
 
 Each command is a thin shell around one or two calls of `aio.Client`; what they share is in `invocation.py`,
 what they draw in `drawing.py`. `COMMANDS` is what the console script offers beside `deskraft node`.
@@ -6,20 +6,16 @@ what they draw in `drawing.py`. `COMMANDS` is what the console script offers bes
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
 
 from client import drawing, invocation
-from client.answers import Booking, Cluster, Space
+from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
+from client.operating import cluster
 
 if TYPE_CHECKING:
     from client.aio import Client
@@ -265,105 +261,6 @@ def history(when: str | None, status: str | None, limit: int) -> None:
         click.echo("No bookings.")
     else:
         drawing.draw_bookings(drawing.console(), items, spaces)
-
-
-@click.group()
-@invocation.everywhere
-def cluster() -> None:
-    """Look at the cluster: its nodes and its members."""
-
-
-@cluster.command()
-@click.option("--watch", is_flag=True, help="Keep looking until Ctrl-C.")
-@click.option("--interval", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds.")
-@invocation.everywhere
-def status(watch: bool, interval: float) -> None:
-    """Ask every node for its role, term, indexes and digest. The leader is marked ★.
-
-    \b
-    Examples:
-      deskraft cluster status
-      deskraft cluster status --watch
-      deskraft cluster status --json --server http://127.0.0.1:8001
-    """
-    if not watch:
-        views = invocation.run(_views)
-        if invocation.wants_json():
-            invocation.print_json({"nodes": views, "warnings": drawing.warnings(views)})
-        else:
-            drawing.console().print(_picture(views))
-        return
-    try:
-        if invocation.wants_json():
-            invocation.run(lambda client: _watch(client, interval, _print_views))
-        else:
-            with Live(console=drawing.console(), auto_refresh=False) as live:
-                invocation.run(
-                    lambda client: _watch(client, interval, lambda v: live.update(_picture(v), refresh=True))
-                )
-    except KeyboardInterrupt:
-        return  # the end that --watch is meant to have
-
-
-async def _watch(client: Client, interval: float, show: Callable[[list[drawing.NodeView]], None]) -> None:
-    while True:
-        try:
-            show(await _views(client))
-        except NoNodeAnswers as error:
-            show([drawing.NodeView(server, None, reason) for server, reason in error.reasons.items()])
-        await asyncio.sleep(interval)
-
-
-def _print_views(views: list[drawing.NodeView]) -> None:
-    invocation.print_json({"nodes": views, "warnings": drawing.warnings(views)})
-
-
-def _picture(views: list[drawing.NodeView]) -> Group:
-    silent = [Text(failure, style="dim") for failure in drawing.failures(views)]
-    notes = [Text(f"WARNING: {warning}", style="bold red") for warning in drawing.warnings(views)]
-    return Group(drawing.nodes_table(views), *silent, *notes)
-
-
-async def _views(client: Client) -> list[drawing.NodeView]:
-    """Every server asked at once, and then those that only their answers told of. Raises NoNodeAnswers."""
-    views: dict[str, drawing.NodeView] = {}
-    while left := [server for server in client.servers if server not in views]:
-        for view in await asyncio.gather(*(_view(client, server) for server in left)):
-            views[view.server] = view
-    if not any(view.answer for view in views.values()):
-        raise NoNodeAnswers({view.server: view.error or "" for view in views.values()})
-    seen: set[str] = set()
-    kept = []
-    for view in views.values():  # one node may be known by two names of its host
-        if view.answer is None or view.answer.node_id not in seen:
-            kept.append(view)
-        if view.answer is not None:
-            seen.add(view.answer.node_id)
-    return sorted(kept, key=lambda view: (view.answer is None, view.answer.node_id if view.answer else ""))
-
-
-async def _view(client: Client, server: str) -> drawing.NodeView:
-    try:
-        return drawing.NodeView(server, await client.cluster_as_seen_by(server), None)
-    except NoNodeAnswers as error:
-        return drawing.NodeView(server, None, error.reasons.get(server, str(error)))
-
-
-@cluster.command()
-@invocation.everywhere
-def members() -> None:
-    """List the members as one node sees them.
-
-    \b
-    Example:
-      deskraft cluster members --json
-    """
-    seen: Cluster = invocation.run(lambda client: client.cluster())
-    if invocation.wants_json():
-        invocation.print_json({"leader_id": seen.leader_id, "members": seen.members})
-    else:
-        drawing.console().print(drawing.members_table(seen.members, seen.leader_id))
-        click.echo(f"as {seen.node_id} sees them in term {seen.term}")
 
 
 COMMANDS: dict[str, click.Command] = {

@@ -163,13 +163,15 @@ def warnings(views: Sequence[NodeView]) -> list[str]:
 
 
 def members_table(members: Iterable[Member], leader_id: str | None) -> Table:
-    """The members as one node sees them."""
+    """The members as one node sees them. A disk that is open waits for the first node that comes with one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Member", "Raft", "API", "Role", "Reachable", "Match"):
+    for column in ("Member", "Raft", "API", "Role", "Votes", "Disk", "Reachable", "Match"):
         table.add_column(column, no_wrap=True)
     for member in members:
         role = "★ leader" if member.id == leader_id else f"  {member.role or '?'}"
         reachable = Text("yes", style="green") if member.reachable else Text("no", style="red")
         match = "" if member.match_index is None else str(member.match_index)
-        table.add_row(member.id, member.raft, member.api, role, reachable, match)
+        votes = "yes" if member.voter else "no"
+        disk = member.incarnation[:DIGEST_CHARACTERS] or Text("open", style="yellow")
+        table.add_row(member.id, member.raft, member.api, role, votes, disk, reachable, match)
     return table

@@ -19,7 +19,18 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from client import aio
-from client.answers import Availability, Booking, BookingPage, Cluster, Session, Space, User
+from client.answers import (
+    Availability,
+    Booking,
+    BookingPage,
+    Changed,
+    Cluster,
+    Leader,
+    Session,
+    Snapshot,
+    Space,
+    User,
+)
 from client.calling import DEFAULT_DEADLINE_SECONDS
 
 T = TypeVar("T")
@@ -176,3 +187,27 @@ class Client:
     def cluster(self) -> Cluster:
         """The cluster as the first node that answers sees it."""
         return self._run(self._client.cluster())
+
+    def add_member(self, member_id: str, raft: str, api: str) -> Changed:
+        """Make a member of a node that is to be started."""
+        return self._run(self._client.add_member(member_id, raft, api))
+
+    def promote_member(self, member_id: str) -> Changed:
+        """Let a learner vote."""
+        return self._run(self._client.promote_member(member_id))
+
+    def remove_member(self, member_id: str) -> Changed:
+        """End a membership."""
+        return self._run(self._client.remove_member(member_id))
+
+    def replace_member(self, member_id: str, incarnation: str = "") -> Changed:
+        """Give up a member's disk."""
+        return self._run(self._client.replace_member(member_id, incarnation))
+
+    def transfer_leadership(self, to: str | None = None) -> Leader:
+        """Have that voter lead, or the most caught-up one."""
+        return self._run(self._client.transfer_leadership(to))
+
+    def write_snapshot(self, server: str) -> Snapshot:
+        """Have one given server write a snapshot."""
+        return self._run(self._client.write_snapshot(server))
