@@ -28,6 +28,7 @@ from node.core import Answer, Core, Effect, Fail, ReadReady, Send
 from node.disk import RealDisk, StorageError
 from node.guard import FailStopError, ProtocolError
 from node.journal import Entry, RaftJournal
+from node.membership import Introduction, Verdict, judge
 from node.peers import Mesh
 from node.secret import Secret
 from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotWriter
@@ -112,15 +113,19 @@ class Driver:
         self._mesh = Mesh(
             cluster=config.cluster,
             node_id=node_id,
-            addresses={
-                member_id: (address.raft_host, address.raft_port)
-                for member_id, address in config.nodes.items()
-            },
+            listen=(config.nodes[node_id].raft_host, config.nodes[node_id].raft_port),
             secret=secret,
+            introduce=self._introduction,
+            judge=self._judge,
             on_frame=self._on_frame,
             on_up=self._on_link_up,
             on_down=self._on_link_down,
+            on_accepted=lambda _peer_id, _introduction: None,
             on_silent=self._on_peer_silent,
+            on_greeted=lambda _peer_id, _verdict: None,
+        )
+        self._mesh.set_peers(
+            {member_id: (address.raft_host, address.raft_port) for member_id, address in config.nodes.items()}
         )
         if opened.log.torn_bytes:
             log.warning("erased %d bytes of an unfinished write at the journal's end", opened.log.torn_bytes)
@@ -265,6 +270,15 @@ class Driver:
                 self._mesh.drop(peer_id, "nothing has come over it for a while")
 
     # What the links report.
+
+    def _introduction(self) -> Introduction:
+        identity = self._identity
+        raft = self._config.nodes[self.node_id].raft
+        return Introduction(self.node_id, identity.incarnation, "", identity.known_index, raft)
+
+    def _judge(self, introduction: Introduction) -> Verdict:
+        placed = self.core.journal.placed
+        return judge(placed, placed, introduction)
 
     def _on_frame(self, peer_id: str, payload: bytes) -> None:
         if self.halted or self.failed.done():

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from node.peers import Hello
+from node.links import Hello
+from node.membership import Introduction
 from node.secret import Secret
 from node.segments import HEADER_BYTES
 from tests.integration.cluster import LOG_LINE, NodeProcess, ProcessCluster, running_cluster
@@ -245,7 +246,8 @@ async def test_a_member_with_another_secret_never_joins(tmp_path: Path) -> None:
 
 def _garbage(rng: random.Random, target: NodeProcess, sender: NodeProcess) -> list[bytes]:
     """What strangers send."""
-    hello = msgspec.msgpack.encode(Hello(1, "test", sender.id, target.id, "0" * 12, rng.randbytes(32)))
+    introduction = Introduction(sender.id, rng.randbytes(16).hex(), "", 0, sender.raft)
+    hello = msgspec.msgpack.encode(Hello(2, "test", target.id, "0" * 12, rng.randbytes(32), introduction))
     whole = struct.pack("<H", len(hello)) + hello + rng.randbytes(32)
     return [
         rng.randbytes(rng.randrange(1, 4000)),

@@ -17,13 +17,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from node import links
 from node import messages as m
-from node import peers
-from node.peers import HANDSHAKE_SECONDS, MAX_HELLO_BYTES, MAX_STRANGERS, Hello, Mesh
+from node.links import HANDSHAKE_SECONDS, MAX_ANSWER_BYTES, MAX_HELLO_BYTES, Answer, Hello
+from node.membership import Introduction, Verdict
+from node.peers import MAX_STRANGERS, Mesh
 from node.secret import Secret
 
 LINES = ["one " + "0" * 40, "two " + "1" * 40, "three " + "2" * 40]
 BOUND_SECONDS = 4.0
+WELCOME = Verdict("", final=False, index=7)
+STRANGER = Verdict("not-a-member", final=True, index=7)
 
 
 def free_port() -> int:
@@ -53,17 +57,36 @@ class End:
         self.ups = 0
         self.downs = 0
         self.silent: list[str] = []
+        self.accepted: list[Introduction] = []
+        self.greeted: list[tuple[str, Verdict]] = []
+        self.refuses: dict[str, Verdict] = {}  # by incarnation or name
+        self.incarnation = "disk of " + node_id
+        self.introduced = 0
+        self.raft = "{}:{}".format(*addresses[node_id])
         self.mesh = Mesh(
             cluster=cluster,
             node_id=node_id,
-            addresses=addresses,
+            listen=addresses[node_id],
             secret=Secret(lines),
+            introduce=self._introduce,
+            judge=lambda who: self.refuses.get(who.incarnation, self.refuses.get(who.member_id, WELCOME)),
             on_frame=lambda peer_id, payload: self.received.append((peer_id, payload)),
             on_up=self._on_up,
             on_down=self._on_down,
+            on_accepted=self._on_accepted,
             on_silent=self.silent.append,
+            on_greeted=lambda peer_id, verdict: self.greeted.append((peer_id, verdict)),
         )
+        self.mesh.set_peers(addresses)
         self._beat: asyncio.Task[None] | None = None
+
+    def _introduce(self) -> Introduction:
+        self.introduced += 1
+        return Introduction(self.node_id, self.incarnation, "f" * 32, self.introduced, self.raft)
+
+    def _on_accepted(self, peer_id: str, introduction: Introduction) -> None:
+        assert peer_id == introduction.member_id
+        self.accepted.append(introduction)
 
     def _on_up(self, peer_id: str) -> None:
         self.ups += 1
@@ -80,7 +103,7 @@ class End:
 
     async def _beats(self) -> None:
         while True:
-            for peer_id in self.mesh.addresses:
+            for peer_id in sorted(self.up):
                 self.mesh.send(peer_id, b"beat")
             self.mesh.flush()
             await asyncio.sleep(0.1)
@@ -182,11 +205,15 @@ class Net:
         cluster: str = "desks",
         through: dict[str, Proxy] | None = None,
         addresses: dict[str, tuple[str, int]] | None = None,
+        refuses: dict[str, Verdict] | None = None,
+        raft: str | None = None,
     ) -> End:
         known = dict(self.addresses if addresses is None else addresses)
         for peer_id, proxy in (through or {}).items():
             known[peer_id] = ("127.0.0.1", proxy.port)
         end = End(node_id, known, lines or LINES[:1], cluster)
+        end.refuses = refuses or {}
+        end.raft = end.raft if raft is None else raft
         self._opened.append(end)
         return await end.start()
 
@@ -227,7 +254,7 @@ async def said_before_closing(reader: asyncio.StreamReader, seconds: float = BOU
 def hello_bytes(
     *,
     secret: Secret | None = None,
-    version: int = 1,
+    version: int = 2,
     cluster: str = "desks",
     sender: str = "n2",
     receiver: str = "n1",
@@ -235,9 +262,10 @@ def hello_bytes(
 ) -> bytes:
     """A hello as a member makes it, with whatever is wrong with it, correctly signed with that secret."""
     secret = secret or Secret(LINES[:1])
-    hello = Hello(version, cluster, sender, receiver, kid or secret.active_kid, secrets.token_bytes(32))
+    introduction = Introduction(sender, "disk of " + sender, "", 0, "127.0.0.1:1")
+    hello = Hello(version, cluster, receiver, kid or secret.active_kid, secrets.token_bytes(32), introduction)
     raw = msgspec.msgpack.encode(hello)
-    mac = peers._mac(secret.derive(b"peer hello"), raw)
+    mac = links.keyed_mac(secret.derive(b"peer hello"), raw)
     return len(raw).to_bytes(2, "little") + raw + mac
 
 
@@ -256,20 +284,19 @@ async def test_members_connect_and_frames_arrive_in_order(net: Net) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "cluster", "node_id"),
-    [(LINES[1:2], "desks", "n2"), (LINES[:1], "tables", "n2"), (LINES[:1], "desks", "stranger")],
-    ids=["another secret", "another cluster", "an unknown member"],
+    ("lines", "cluster"),
+    [(LINES[1:2], "desks"), (LINES[:1], "tables")],
+    ids=["another secret", "another cluster"],
 )
-async def test_who_does_not_belong_gets_no_link(
-    net: Net, lines: list[str], cluster: str, node_id: str
-) -> None:
+async def test_who_does_not_belong_gets_no_link(net: Net, lines: list[str], cluster: str) -> None:
     """It dials for a while and is refused each time; not one frame passes in either direction, and the log says so."""
     one = await net.end("n1")
-    addresses = {**net.addresses, node_id: ("127.0.0.1", free_port())}
-    other = await net.end(node_id, lines, cluster, addresses=addresses)
+    other = await net.end("n2", lines, cluster)
     await until(lambda: one.mesh.refused >= 3)
-    assert not one.up & {node_id}
+    assert not one.up
     assert not other.up
+    assert not one.accepted
+    assert not other.greeted
     assert not one.received
     assert not other.received
 
@@ -293,10 +320,10 @@ WRONG_HELLOS: dict[str, bytes] = {
     "a wrong signature": hello_bytes()[:-1] + b"\0",
     "another secret": hello_bytes(secret=Secret(LINES[1:2])),
     "another key id": hello_bytes(kid="0" * 12),
-    "another version": hello_bytes(version=2),
+    "a text that is none": (4).to_bytes(2, "little") + b"\x96\x02\xa1\xff" + bytes(32),
+    "another version": hello_bytes(version=1),
     "another cluster": hello_bytes(cluster="tables"),
     "another receiver": hello_bytes(receiver="n3"),
-    "an unknown sender": hello_bytes(sender="n9"),
     "the member itself": hello_bytes(sender="n1"),
 }
 
@@ -349,7 +376,9 @@ async def test_who_connects_and_dawdles_is_closed(net: Net) -> None:
     lasted = asyncio.get_running_loop().time() - began
     assert HANDSHAKE_SECONDS * 0.9 < lasted < HANDSHAKE_SECONDS + 3.0
     assert list(said[:3]) == [0, 0, 0]
-    assert said[3] == 64, "who proved to know the secret gets the answer of the handshake, and no more"
+    assert 64 < said[3] <= 2 + MAX_ANSWER_BYTES + 32, (
+        "who proved to know the secret gets the verdict, and no more"
+    )
 
 
 async def test_a_recorded_conversation_is_of_no_use(net: Net) -> None:
@@ -364,12 +393,13 @@ async def test_a_recorded_conversation_is_of_no_use(net: Net) -> None:
     assert b"pay me" in recording
     await two.close()
     await until(lambda: one.silent == ["n2"])
-    count = len(one.received)
+    count, accepted = len(one.received), list(one.accepted)
     reader, writer = await net.stranger()
     writer.write(recording)
     await said_before_closing(reader)
     writer.close()
     assert len(one.received) == count
+    assert one.accepted == accepted
     assert one.silent == ["n2"], "it never counted as that member"
 
 
@@ -378,7 +408,7 @@ async def test_a_recorded_hello_costs_no_memory(net: Net) -> None:
     one = await net.end("n1")
     reader, writer = await net.stranger()
     writer.write(hello_bytes())
-    await reader.readexactly(64)
+    assert await reader.read(1024)
     writer.write((m.MAX_MESSAGE_BYTES).to_bytes(4, "little") + bytes(16))
     writer.write(bytes(6 << 20))
     most = 0
@@ -468,7 +498,7 @@ async def test_a_pickle_does_nothing(net: Net, tmp_path: Path) -> None:
 
 async def test_a_link_that_overflows_is_closed(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that reads no more is not kept in memory for ever: the link breaks and says so, and nothing is thinned out."""
-    monkeypatch.setattr(peers, "MAX_UNSENT_BYTES", 4 << 20)
+    monkeypatch.setattr(links, "MAX_UNSENT_BYTES", 4 << 20)
     one = await net.end("n1")
     proxy = await net.proxy("n1")
     two = await net.end("n2", through={"n1": proxy})
@@ -502,7 +532,7 @@ async def test_links_come_back_after_a_cut(net: Net) -> None:
 async def test_a_member_that_comes_later_is_found(net: Net) -> None:
     """Dialling goes on while nobody listens; a restarted peer's new connection replaces the old one."""
     two = await net.end("n2")
-    await until(lambda: two.mesh._tasks)
+    await until(lambda: two.introduced == 0 and two.mesh._dialling)
     one = await net.end("n1")
     await until(lambda: "n1" in two.up and "n2" in one.up)
     await one.close()
@@ -569,3 +599,198 @@ async def test_a_listener_that_does_not_know_the_secret_gets_no_frame(net: Net) 
     hellos = heard[0::2]
     assert all(len(data) < 2 + MAX_HELLO_BYTES + 32 for data in hellos)
     assert not any(b"beat" in data for data in heard)
+
+
+# Who is let in.
+
+
+async def test_a_welcome_tells_both_sides_of_each_other(net: Net) -> None:
+    """The listener learns which disk has come and what it knows; the dialler learns the verdict; the introduction is asked for at each dial."""
+    one, two = await net.end("n1"), await net.end("n2")
+    await until(lambda: "n2" in one.up and "n1" in two.up and one.accepted and two.accepted)
+    assert one.accepted == [
+        Introduction("n2", "disk of n2", "f" * 32, one.accepted[0].configuration_index, two.raft)
+    ]
+    assert two.greeted == [("n1", WELCOME)]
+    two.mesh.redial("n1")
+    await until(lambda: len(one.accepted) == 2 and two.ups == 2)
+    first, second = one.accepted
+    assert second.configuration_index > first.configuration_index
+
+
+async def test_a_refusal_is_delivered_and_nothing_else(net: Net, caplog: pytest.LogCaptureFixture) -> None:
+    """Each try is answered with the verdict, ever more calmly; no frame passes; the reason stands in each log once."""
+    one = await net.end("n1", refuses={"disk of n2": STRANGER})
+    began = asyncio.get_running_loop().time()
+    two = await net.end("n2")
+    await until(lambda: len(two.greeted) == 4)
+    # Pauses of 0.2, 0.4 and 0.8 seconds, less their jitter.
+    assert asyncio.get_running_loop().time() - began > 1.0
+    assert two.greeted == [("n1", STRANGER)] * 4
+    assert not two.up
+    assert not one.accepted
+    assert not one.silent
+    assert one.mesh.refused == 0, "a member is no stranger"
+    assert caplog.text.count("refused the member n2: not a member of the cluster") == 1
+    assert caplog.text.count("refuses this member: not a member of the cluster") == 1
+    one.refuses.clear()
+    await until(lambda: "n1" in two.up and one.accepted)
+    assert two.greeted[4:] == [("n1", WELCOME)]
+
+
+async def test_a_member_that_no_configuration_knows_is_told(net: Net) -> None:
+    """It holds the secret, so it is no stranger: it gets its verdict, and is not dialled back."""
+    one = await net.end("n1", refuses={"n9": STRANGER})
+    addresses = {**net.addresses, "n9": ("127.0.0.1", free_port())}
+    nine = await net.end("n9", addresses=addresses)
+    await until(lambda: ("n1", STRANGER) in nine.greeted)
+    assert "n9" not in one.mesh._dialling
+    assert not nine.accepted
+
+
+def answer_bytes(secret: Secret, hello: bytes, verdict: Verdict) -> bytes:
+    """An answer as a listener makes it."""
+    raw = msgspec.msgpack.encode(Answer(secrets.token_bytes(32), verdict))
+    return len(raw).to_bytes(2, "little") + raw + links.keyed_mac(secret.derive(b"peer accept"), hello, raw)
+
+
+@pytest.mark.parametrize("forgery", ["invented", "repeated", "changed", "too long", "no answer"])
+async def test_a_forged_refusal_is_not_believed(net: Net, forgery: str) -> None:
+    """A member stops for a refusal, so it must be of its own listener and of now: not invented, repeated or changed on the way."""
+    secret = Secret(LINES[:1])
+    others = hello_bytes()[2:-32]  # another hello, that was truly refused
+    repeated = answer_bytes(secret, others, STRANGER)
+    tries = 0
+
+    async def forger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        heard = await reader.read(4096)
+        true = answer_bytes(secret, heard[2:-32], WELCOME)
+        writer.write(
+            {
+                "invented": answer_bytes(Secret(LINES[1:2]), heard[2:-32], STRANGER),
+                "repeated": repeated,
+                "changed": true[:-33] + bytes([true[-33] ^ 1]) + true[-32:],
+                "too long": (MAX_ANSWER_BYTES + 1).to_bytes(2, "little") + bytes(40),
+                "no answer": true + b"x",
+            }[forgery]
+        )
+        with suppress(ConnectionError):
+            assert await reader.read(4096) == b"", "nothing is said to it"
+        tries += 1
+        writer.close()
+
+    server = await asyncio.start_server(forger, *net.addresses["n1"])
+    two = await net.end("n2")
+    await until(lambda: tries >= 3)
+    server.close()
+    assert not two.greeted
+    assert not two.up
+
+
+async def test_a_true_refusal_is_believed(net: Net) -> None:
+    """The control of the forgeries: the same answer, made from this hello with the secret, counts."""
+
+    async def listener(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard = await reader.read(4096)
+        writer.write(answer_bytes(Secret(LINES[:1]), heard[2:-32], STRANGER))
+        with suppress(ConnectionError):
+            await reader.read(4096)
+        writer.close()
+
+    server = await asyncio.start_server(listener, *net.addresses["n1"])
+    two = await net.end("n2")
+    await until(lambda: two.greeted)
+    server.close()
+    assert two.greeted[0] == ("n1", STRANGER)
+
+
+async def test_a_recorded_hello_has_no_effect(net: Net) -> None:
+    """Said again it gets a verdict, since it was authentic once, and nothing comes of it: nobody counts as come, nobody is dialled back."""
+    one = await net.end("n1")
+    reader, writer = await net.stranger()
+    writer.write(hello_bytes(sender="n8"))
+    said = await said_before_closing(reader)
+    writer.close()
+    assert 64 < len(said) <= 2 + MAX_ANSWER_BYTES + 32
+    assert not one.accepted
+    assert "n8" not in one.mesh._dialling
+    assert not one.silent
+
+
+async def test_links_are_judged_again_when_the_configuration_has_changed(net: Net) -> None:
+    """Whoever is refused now is cut off at once, learns why at its next dial, and comes back when it may."""
+    one, two = await net.end("n1"), await net.end("n2")
+    await net.end("n3")
+    await until(lambda: {"n2", "n3"} <= {who.member_id for who in one.accepted} and "n1" in two.up)
+    one.mesh.rejudge()
+    one.refuses["disk of n2"] = STRANGER
+    one.mesh.rejudge()
+    await until(lambda: one.silent == ["n2"] and two.downs == 1 and ("n1", STRANGER) in two.greeted)
+    one.refuses.clear()
+    await until(lambda: "n1" in two.up)
+    assert one.silent == ["n2"], "the others were left alone"
+
+
+async def test_a_judgement_that_changes_during_the_handshake_counts(net: Net) -> None:
+    """The welcome has been said, the first frame has not come, and the configuration changes in between: the link does not come up."""
+    one = await net.end("n1")
+    proxy = await net.proxy("n1")
+    judged = one.mesh.judge
+    verdicts = [WELCOME, STRANGER]
+    one.mesh.judge = lambda who: verdicts.pop(0) if verdicts and who.member_id == "n2" else judged(who)
+    two = await net.end("n2", through={"n1": proxy})
+    await until(lambda: two.ups == 2 and one.accepted)
+    assert two.downs == 1
+    assert len(one.accepted) == 1
+    assert not one.silent, "what never was up did not go down"
+
+
+async def test_the_set_of_peers_changes_at_any_time(net: Net) -> None:
+    """A new one is dialled, one that is gone is left in peace, one that has moved is dialled where it is now."""
+    one, two = await net.end("n1"), await net.end("n2")
+    three = await net.end("n3")
+    await until(lambda: one.up == {"n2", "n3"} and "n1" in two.up and "n1" in three.up)
+    for end in (one, two):
+        end.refuses["n3"] = STRANGER  # as the same configuration does that takes it out of the set
+        end.mesh.set_peers({"n1": net.addresses["n1"], "n2": net.addresses["n2"]})
+        end.mesh.rejudge()
+    three.mesh.set_peers({})
+    await until(lambda: one.up == {"n2"} and two.up == {"n1"} and not three.up)
+    assert not three.mesh._dialling
+    one.refuses.clear()
+    proxy = await net.proxy("n2")
+    one.mesh.set_peers({"n2": ("127.0.0.1", proxy.port), "n3": net.addresses["n3"]})
+    await until(lambda: one.up == {"n2", "n3"} and proxy.recorded)
+    one.send("n2", b"moved")
+    await until(lambda: two.payloads("n1") == [b"moved"])
+    assert b"moved" in proxy.recorded[0]
+
+
+async def test_who_is_welcome_and_unknown_is_dialled_back(net: Net) -> None:
+    """It knows a newer configuration than we do: it is answered at the address it gave, for as long as its own link stands."""
+    known = {"n1": net.addresses["n1"]}
+    one = await net.end("n1", addresses=known)
+    addresses = {"n9": ("127.0.0.1", free_port()), **known}
+    nine = await net.end("n9", addresses=addresses)
+    await until(lambda: one.up == {"n9"} and nine.up == {"n1"})
+    one.send("n9", b"hello, whoever you are")
+    await until(lambda: nine.payloads("n1"))
+    await nine.close()
+    await until(lambda: one.silent == ["n9"] and not one.up)
+    assert not one.mesh._dialling
+
+
+@pytest.mark.parametrize(
+    "raft", ["", "nowhere", "host:", ":7000", "host:0", "host:99999", "host:-1", "a..b:7000", "host:\u0661"]
+)
+async def test_an_address_that_is_none_is_not_dialled(net: Net, raft: str) -> None:
+    """What a member says of itself may be nonsense; its own link is as good as any, and nothing breaks."""
+    known = {"n1": net.addresses["n1"]}
+    one = await net.end("n1", addresses=known)
+    nine = await net.end("n9", addresses={"n9": ("127.0.0.1", free_port()), **known}, raft=raft)
+    await until(lambda: one.accepted)
+    nine.send("n1", b"here")
+    await until(lambda: one.payloads("n9") == [b"here"])
+    assert not one.up
+    assert all(not dialling._task.done() for dialling in one.mesh._dialling.values())
