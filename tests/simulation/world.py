@@ -38,6 +38,9 @@ __all__ = ["Operation", "Settings", "ViolationError", "World"]
 class Observer(Protocol):
     """Somebody who looks on, and changes nothing: `recorder.Recorder`."""
 
+    def begins(self, world: World) -> None:
+        """Before anything happens."""
+
     def looked(self, node: SimNode) -> None:
         """A member has made a step."""
 
@@ -79,6 +82,8 @@ class World:
         self.calm = False
         for node_id in self.ids:
             self.add_member(node_id)
+        if recorder is not None:
+            recorder.begins(self)
 
     @property
     def now(self) -> float:
