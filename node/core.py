@@ -386,7 +386,8 @@ class Core:
             elif votes.count(digest) >= majority:
                 raise FailStopError(
                     f"the state of this member differs from a majority's at entry {index}: its data cannot be trusted. "
-                    "Stop it, move its data directory away and let it fetch the state anew"
+                    f"Move its data directory away, run deskraft cluster replace {self.node_id} on another node, and start "
+                    "this one again: it then fetches the state"
                 )
             else:
                 to_come = sum(

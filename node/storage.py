@@ -112,6 +112,8 @@ def read_identity(
             )
         _refuse_other_voters(sorted(identity.voters), birth)
         return _write_identity(disk, Identity(_FORMAT, cluster, node_id, make_incarnation(), birth))
+    # If only the process died after the renaming, the name may not be on the disk yet; it is about to be relied upon.
+    disk.sync_directory()
     if birth.index == 0 == identity.birth.index and _voters(birth) == _voters(identity.birth):
         # Until the founding configuration is in the log, members are where cluster.yml says: they may have moved since.
         return msgspec.structs.replace(identity, birth=birth)
