@@ -1,0 +1,330 @@
+"""Is there an order in which one clerk could have given all these answers?
+
+The search of Wing and Gong (1993) in the just-in-time form of Lowe ("Testing for linearizability", 2017), with memory of the configurations
+that were tried, as Porcupine does it. Events are taken in the order of time. When an operation returns, it must have taken effect: if it has not,
+it does so now, after as few of the others under way as will do. A **configuration** is the state and the set of operations under way that have taken
+effect; one that was seen before at the same event is not tried again. Two more rules keep the search narrow, and lose nothing:
+
+- an operation that leaves the state as it is (a read, a refusal) takes effect as soon as its answer is right: it can stand in nobody's way there;
+- an operation of unknown outcome is only made to happen where it changes something: where it does not, it may as well happen later, or never.
+
+Events at equal times are taken as concurrent. The search is bounded in steps; a history that needs more is **undecided**, which counts as a
+failure: a promise that could not be checked was not kept. A **violation** comes with the smallest history found that has no order (the shortest
+prefix, seen through a window that still shows it), and the longest order there is for a part of it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal
+
+from tests.checking.history import Operation, settled, unknown, widened
+from tests.checking.models import Model, SeatModel, State, UserModel, by_seat, by_user, pure
+
+MAX_STEPS = 400_000  # of one part: about a second
+STORY_LINES = 12
+MAX_SHRINKING_RUNS = 60
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one part of a history."""
+
+    part: str
+    outcome: Literal["linearizable", "violation", "undecided"]
+    steps: int
+    operations: int
+    story: str = ""  # for people: why not
+    offending: tuple[Operation, ...] = ()  # the smallest history found that has no order
+
+    @property
+    def ok(self) -> bool:
+        """Undecided is a failure."""
+        return self.outcome == "linearizable"
+
+
+@dataclass(slots=True)
+class _Node(Generic[State]):
+    """A configuration after a return, and how it was reached."""
+
+    state: State
+    done: int  # bit of each operation under way that has taken effect
+    placed: tuple[Operation, ...]
+    before: _Node[State] | None
+    depth: int  # how many returns are behind it
+
+
+@dataclass(slots=True)
+class _Return:
+    """One return, with what was under way when it came."""
+
+    operation: Operation
+    bit: int
+    changing: list[tuple[int, Operation]]  # others under way that may change the state: their bits, and they
+    unchanging: list[tuple[int, Operation]]  # those that do not, under way since some time before this return
+
+
+class _UndecidedError(Exception):
+    """Too many steps."""
+
+
+class Search(Generic[State]):
+    """One part of a history against one model."""
+
+    def __init__(
+        self, model: Model[State], operations: Sequence[Operation], max_steps: int = MAX_STEPS
+    ) -> None:
+        self._model = model
+        self._max_steps = max_steps
+        self.steps = 0
+        self._returns = _schedule(operations)
+        self.deepest: _Node[State] = _Node(model.initial(), 0, (), None, 0)
+
+    def run(self) -> bool:
+        """Whether there is an order. Raises `_UndecidedError`."""
+        tried: list[set[Hashable]] = [set() for _ in self._returns]
+        stack = [iter([self.deepest])]
+        while stack:
+            node = next(stack[-1], None)
+            if node is None:
+                stack.pop()
+                continue
+            if node.depth > self.deepest.depth:
+                self.deepest = node
+            if node.depth == len(self._returns):
+                return True
+            configuration = (node.done, node.state)
+            if configuration in tried[node.depth]:
+                continue
+            tried[node.depth].add(configuration)
+            stack.append(self._ways(node))
+        return False
+
+    def _step(self, state: State, operation: Operation) -> State | None:
+        self.steps += 1
+        if self.steps > self._max_steps:
+            raise _UndecidedError
+        return self._model.step(state, operation)
+
+    def _absorb(self, state: State, done: int, event: _Return) -> tuple[int, tuple[Operation, ...]]:
+        """Operations that change nothing take effect where their answers are right."""
+        placed: tuple[Operation, ...] = ()
+        for bit, operation in event.unchanging:
+            if not done & bit and self._step(state, operation) is not None:
+                done |= bit
+                placed += (operation,)
+        return done, placed
+
+    def _ways(self, node: _Node[State]) -> Iterator[_Node[State]]:
+        """How the next return can have come about; the fewest other operations first."""
+        event = self._returns[node.depth]
+        done, placed = self._absorb(node.state, node.done, event)
+        frontier = [(node.state, done, placed)]
+        seen: set[Hashable] = {(done, node.state)}
+        while frontier:
+            for state, done, placed in frontier:
+                way = self._take(state, done, event)
+                if way is not None:
+                    yield _Node(way[0], way[1] & ~event.bit, placed + way[2], node, node.depth + 1)
+            further = []
+            for state, done, placed in frontier:
+                if done & event.bit:
+                    continue  # it has returned: what comes after it comes with the next return
+                for bit, operation in event.changing:
+                    if done & bit:
+                        continue
+                    after = self._step(state, operation)
+                    if after is None or (after == state and unknown(operation)):
+                        continue
+                    mask, more = self._absorb(after, done | bit, event)
+                    if (mask, after) not in seen:
+                        seen.add((mask, after))
+                        further.append((after, mask, (*placed, operation, *more)))
+            frontier = further
+
+    def _take(
+        self, state: State, done: int, event: _Return
+    ) -> tuple[State, int, tuple[Operation, ...]] | None:
+        """The returning operation takes effect here, unless it has."""
+        if done & event.bit:
+            return state, done, ()
+        if pure(event.operation):
+            return None  # it would have been absorbed
+        after = self._step(state, event.operation)
+        return None if after is None else (after, done, (event.operation,))
+
+
+def _schedule(operations: Sequence[Operation]) -> list[_Return]:
+    """The returns in order, each with what was under way. Bits are used again when their operation has returned."""
+    events = [(operation.invoked, 0, place, operation) for place, operation in enumerate(operations)]
+    events += [
+        (operation.returned, 1, place, operation)
+        for place, operation in enumerate(operations)
+        if not math.isinf(operation.returned)
+    ]
+    events.sort(key=lambda event: event[:3])
+    free: list[int] = []
+    bits: dict[int, int] = {}  # by place
+    under_way: dict[int, Operation] = {}
+    returns = []
+    for _, is_return, place, operation in events:
+        if not is_return:
+            bits[place] = free.pop() if free else 1 << len(under_way)
+            under_way[place] = operation
+            continue
+        event = _Return(operation, bits[place], [], [])
+        for other, open_operation in under_way.items():
+            if pure(open_operation):
+                event.unchanging.append((bits[other], open_operation))
+            elif other != place:
+                event.changing.append((bits[other], open_operation))
+        # What the clients know the answer of has to happen anyway; guesses come last.
+        event.changing.sort(key=lambda pair: pair[1].returned)
+        returns.append(event)
+        free.append(bits[place])
+        del under_way[place]
+    return returns
+
+
+def check(
+    part: str, model: Model[State], operations: Sequence[Operation], max_steps: int = MAX_STEPS
+) -> Verdict:
+    """Judge one part."""
+    search = Search(model, operations, max_steps)
+    try:
+        if search.run():
+            return Verdict(part, "linearizable", search.steps, len(operations))
+    except _UndecidedError:
+        story = (
+            f"{part}: undecided after {search.steps} steps; {search.deepest.depth} returns could be explained"
+        )
+        return Verdict(part, "undecided", search.steps, len(operations), story)
+    offending, smallest = _smallest(model, _prefix(search, operations), search, max_steps)
+    return Verdict(
+        part,
+        "violation",
+        search.steps,
+        len(operations),
+        _story(part, model, offending, smallest),
+        tuple(offending),
+    )
+
+
+def _prefix(search: Search[State], operations: Sequence[Operation]) -> list[Operation]:
+    """Everything that had been asked when the first return came that has no explanation."""
+    end = search._returns[search.deepest.depth].operation.returned
+    return [operation for operation in operations if operation.invoked <= end]
+
+
+def _smallest(
+    model: Model[State], prefix: list[Operation], search: Search[State], max_steps: int
+) -> tuple[list[Operation], Search[State]]:
+    """A smaller history without an order: a projection of the prefix, then without the reads and refusals that do not matter.
+
+    Both are sound: a linearizable history stays one when an object is looked at through a smaller window, or when an operation that
+    changes nothing is left out.
+    """
+    best, failed = prefix, search
+    for projection in model.projections(prefix):
+        candidate = _fails(model, projection, max_steps)
+        if candidate is not None and len(projection) < len(best):
+            best, failed = _prefix(candidate, projection), candidate
+    runs = 0
+    for operation in sorted(best, key=lambda operation: operation.invoked):
+        if runs < MAX_SHRINKING_RUNS and pure(operation):
+            runs += 1
+            fewer = [other for other in best if other is not operation]
+            candidate = _fails(model, fewer, max_steps)
+            if candidate is not None:
+                best, failed = fewer, candidate
+    return best, _fails(model, best, max_steps) or failed
+
+
+def _fails(model: Model[State], operations: list[Operation], max_steps: int) -> Search[State] | None:
+    search = Search(model, operations, max_steps)
+    try:
+        return None if search.run() else search
+    except _UndecidedError:
+        return None
+
+
+def _story(part: str, model: Model[State], offending: list[Operation], search: Search[State]) -> str:
+    """The longest order found, what the state was then, and what could not be placed."""
+    node: _Node[State] | None = search.deepest
+    order: list[Operation] = []
+    while node is not None:
+        order = [*node.placed, *order]
+        node = node.before
+    failing = search._returns[search.deepest.depth].operation
+    placed = {operation.number for operation in order}
+    open_ones = [
+        operation
+        for operation in offending
+        if operation.number not in placed
+        and operation.number != failing.number
+        and operation.invoked <= failing.returned
+    ]
+    omitted = [f"  … {len(order) - STORY_LINES} before"] if len(order) > STORY_LINES else []
+    lines = [
+        f"{part}: no order explains {len(offending)} operations. The longest one found:",
+        *omitted,
+        *(f"  {operation}" for operation in order[-STORY_LINES:]),
+        f"  then {model.describe(search.deepest.state)}",
+        "There is no place for:",
+        f"  {failing}",
+    ]
+    if open_ones:
+        lines += [
+            "which also cannot be reached through what was under way:",
+            *(f"  {operation}" for operation in open_ones[:STORY_LINES]),
+        ]
+    return "\n".join(lines)
+
+
+# Whole histories.
+
+
+@dataclass(frozen=True)
+class Report:
+    """All parts of a history."""
+
+    verdicts: tuple[Verdict, ...]
+    cpu_seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part has an order."""
+        return all(verdict.ok for verdict in self.verdicts)
+
+    @property
+    def steps(self) -> int:
+        """Of all searches."""
+        return sum(verdict.steps for verdict in self.verdicts)
+
+    @property
+    def story(self) -> str:
+        """What is wrong: violations before what is undecided, the shortest first."""
+        wrong = sorted(
+            (verdict for verdict in self.verdicts if not verdict.ok),
+            key=lambda verdict: (verdict.outcome != "violation", len(verdict.offending)),
+        )
+        return "\n\n".join(verdict.story for verdict in wrong)
+
+
+def check_history(
+    operations: Sequence[Operation], uncertainty_seconds: float = 0.0, max_steps: int = MAX_STEPS
+) -> Report:
+    """Judge a whole history, seat by seat and user by user. Stale reads are for `sessions`."""
+    started = time.process_time()
+    known = settled(widened(operations, uncertainty_seconds) if uncertainty_seconds else operations)
+    verdicts = [
+        check(f"seat {seat}", SeatModel(part), part, max_steps)
+        for seat, part in sorted(by_seat(known).items())
+    ]
+    verdicts += [
+        check(f"user {user}", UserModel(), part, max_steps) for user, part in sorted(by_user(known).items())
+    ]
+    return Report(tuple(verdicts), time.process_time() - started)
