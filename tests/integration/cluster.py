@@ -46,6 +46,7 @@ STOP_SECONDS = 20.0
 POLL_SECONDS = 0.05
 TAIL_LINES = 25
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NODE_COMMAND = (sys.executable, "-m", "api.console", "node")
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING) ")
 FIRST_PORT, LAST_PORT = 10_000, 32_000  # below the ports that the kernel gives to outgoing connections
 
@@ -109,19 +110,14 @@ class NodeProcess:
         """Exit status of the last run; negative for a signal; None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    def _command(self) -> list[str]:
+        """How the process is started."""
+        return [*NODE_COMMAND, "--config", str(self._config), "--id", self.id]
+
     def start(self, *options: str) -> None:
         """Start the process; it is not waited for."""
         assert not self.alive, f"{self.id} runs already"
-        command = [
-            sys.executable,
-            "-m",
-            "api.console",
-            "node",
-            "--config",
-            str(self._config),
-            "--id",
-            self.id,
-        ]
+        command = self._command()
         with self.log.open("ab") as output:
             output.write(f"--- start {time.strftime('%H:%M:%S')}\n".encode())
             output.flush()
@@ -187,16 +183,7 @@ class NodeProcess:
 
         The process is not this node's: a running one goes on meanwhile.
         """
-        command = [
-            sys.executable,
-            "-m",
-            "api.console",
-            "node",
-            "--config",
-            str(self._config),
-            "--id",
-            self.id,
-        ]
+        command = self._command()
         process = await asyncio.create_subprocess_exec(
             *command,
             *options,
@@ -230,6 +217,25 @@ class NodeProcess:
             await asyncio.sleep(POLL_SECONDS)
 
 
+class JoiningProcess(NodeProcess):
+    """A member that cluster.yml does not name: started with `--join`, and without the administrator's password."""
+
+    def __init__(self, node_id: str, cluster: ProcessCluster) -> None:
+        raft, api = free_ports(2)
+        environment = {k: v for k, v in os.environ.items() if k != "DESKRAFT_ADMIN_PASSWORD"}
+        folder = cluster.folder
+        super().__init__(
+            node_id, f"127.0.0.1:{api}", f"127.0.0.1:{raft}", folder, {**environment, "PYTHONUNBUFFERED": "1"}
+        )
+        self._secret = folder / "secret"
+        self.join = ",".join(cluster.urls)
+
+    def _command(self) -> list[str]:
+        where = ["--raft", self.raft, "--api", self.api, "--data-dir", str(self.data_dir)]
+        joining = ["--join", self.join, "--id", self.id, "--secret-file", str(self._secret)]
+        return [*NODE_COMMAND, *joining, *where]
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -239,6 +245,7 @@ class ProcessCluster:
 
     def __init__(self, nodes: Iterable[NodeProcess], folder: Path, session: aiohttp.ClientSession) -> None:
         self.nodes = {node.id: node for node in nodes}
+        self.everybody = list(self.nodes.values())  # also those that are no members any more
         self.folder = folder
         self.session = session
 
@@ -252,6 +259,15 @@ class ProcessCluster:
 
     def __iter__(self) -> Any:
         return iter(self.nodes.values())
+
+    def include(self, node: NodeProcess) -> None:
+        """One more member."""
+        self.nodes[node.id] = node
+        self.everybody.append(node)
+
+    def exclude(self, node: NodeProcess) -> None:
+        """It is no member any more; its process still ends with the cluster."""
+        del self.nodes[node.id]
 
     def kill_all(self) -> None:
         """SIGKILL to every running member at one moment, before any of them can notice the end of another."""
@@ -354,7 +370,7 @@ class ProcessCluster:
 
     def assert_no_traceback(self) -> None:
         """No node has ever written a traceback or an internal error into its log."""
-        for node in self:
+        for node in self.everybody:
             text = node.log.read_text(encoding="utf-8", errors="replace")
             for sign in ("Traceback", "internal-error", "Exception ignored", "never retrieved"):
                 at = text.find(sign)
@@ -362,7 +378,9 @@ class ProcessCluster:
 
     def logs(self) -> str:
         """The ends of all logs."""
-        return "\n".join(f"=== {node.id} (exit status {node.exit_status})\n{node.tail()}" for node in self)
+        return "\n".join(
+            f"=== {node.id} (exit status {node.exit_status})\n{node.tail()}" for node in self.everybody
+        )
 
 
 def free_ports(count: int) -> list[int]:
@@ -442,5 +460,5 @@ async def running_cluster(
             error.add_note(cluster.logs())
             raise
         finally:
-            for node in nodes:
+            for node in cluster.everybody:
                 node.kill()

@@ -47,6 +47,7 @@ class Load:
         self.ends: Counter[str] = Counter()
         self._seed = seed
         self._stop = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def answered(self) -> int:
@@ -68,9 +69,9 @@ class Load:
     async def write(self, writer: Writer) -> None:
         """Book a seat of one's own, a seat that all want, or give one back; again and again."""
         rng = random.Random(f"{self._seed} {writer.number}")
-        nodes = list(self.cluster)
         number = 0
         while not self._stop.is_set():
+            nodes = list(self.cluster)  # members come and go
             number += 1
             key = f"w{writer.number}-{number}"
             confirmed = [known for known, status in writer.bookings.items() if status == "confirmed"]
@@ -105,6 +106,11 @@ class Load:
                 except (aiohttp.ClientError, TimeoutError, OSError):
                     self.ends["read cut off"] += 1
             await asyncio.sleep(0.02)
+
+    def follow(self, node: NodeProcess) -> None:
+        """Read on one more node from now on."""
+        assert self._tasks is not None
+        self._tasks.create_task(self.read(node))
 
     def stop(self) -> None:
         """Finish what is under way and begin nothing new."""
@@ -153,11 +159,12 @@ async def under_load(cluster: ProcessCluster, writers: int, seed: int) -> AsyncI
     async with asyncio.TaskGroup() as tasks:
         for writer in people:
             tasks.create_task(load.write(writer))
-        readers = [tasks.create_task(load.read(node)) for node in cluster]
+        load._tasks = tasks
+        for node in cluster:
+            load.follow(node)
         try:
             yield load
         finally:
             load.stop()
-    assert all(reader.done() for reader in readers)
     print(f"answers: {dict(load.ends)}")
     await load.check()
