@@ -14,9 +14,9 @@ import pytest
 from api.server import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, serve
 from node.config import Config, NodeAddress
 from node.secret import Secret
-from tests.api.conftest import CONFIG
+from tests.api.conftest import BOOTSTRAP, CONFIG
 
-ENV = CONFIG.bootstrap.admin_password_env
+ENV = BOOTSTRAP.admin_password_env
 
 
 def _free_port() -> int:
