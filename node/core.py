@@ -394,7 +394,7 @@ class Core:
                     self.reachable(peer_id) and self._peer_checkpoints.get(peer_id, (0, b""))[0] != index
                     for peer_id in self.others
                 )
-                if max(map(votes.count, votes)) + to_come < majority:
+                if len(set(votes)) > 1 and max(map(votes.count, votes)) + to_come < majority:
                     self.alarm = f"members disagree about the state at entry {index}, and none has a majority on its side"
 
     # Handing leadership over, snapshots, rebuilding.

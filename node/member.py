@@ -176,7 +176,7 @@ class Member:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._futures[request_id] = future
         self._give_up_at[request_id] = time.monotonic() + timeout_seconds + LATE_SECONDS
-        self._driver.wake()
+        self._driver.pipeline.wake()
         try:
             return await future
         finally:
@@ -194,7 +194,7 @@ class Member:
             self._read_futures[token] = future
             self._open_read = (token, future)
             self._driver.core.read(token)
-            self._driver.wake()
+            self._driver.pipeline.wake()
             self._loop.call_later(timeout_seconds, self._end_read, token)
         shared = self._open_read[1]
         try:
@@ -295,7 +295,7 @@ class Member:
             return self.failed.result()
         if self.stopping:
             return "this node is stopping"
-        if self._driver.halted:
+        if self._driver.pipeline.halted:
             return "this node is installing a snapshot"
         if core.alarm:
             return core.alarm
@@ -325,18 +325,18 @@ class Member:
         """See `Replica.statistics`."""
         core = self._driver.core
         return Statistics(
-            journal_bytes=self._driver.segments.size_bytes,
+            journal_bytes=self._driver.pipeline.log.size_bytes,
             journal_syncs=self._driver.writer.syncs,
             journal_sync_seconds=self._driver.writer.sync_seconds,
             entries_applied=core.entries_applied,
             commands_applied=core.commands_applied,
-            snapshots_written=self._driver.snapshots_written,
-            snapshots_installed=self._driver.snapshots_installed,
+            snapshots_written=self._driver.pipeline.snapshots_written,
+            snapshots_installed=self._driver.pipeline.snapshots_installed,
             elections=core.elections.started,
             leader_changes=self._driver.leader_changes,
             read_rounds=core.leader_reads.rounds,
             commands_pending=len(core.requests),
-            snapshot_index=self._driver.snapshot_index,
+            snapshot_index=self._driver.pipeline.snapshot_index,
             clock_skew_seconds=core.clock.skew_ms() / 1000,
         )
 
@@ -350,7 +350,7 @@ class Member:
         deadline = self._loop.time() + HAND_OVER_SECONDS
         while core.guard.leading and self._loop.time() < deadline and not self.failed.done():
             core.transfer_leadership()
-            self._driver.wake()
+            self._driver.pipeline.wake()
             await asyncio.sleep(TICK_SECONDS)
 
     async def stop(self) -> None:

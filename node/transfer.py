@@ -57,7 +57,7 @@ class SnapshotSender:
 
 
 class SnapshotFetcher:
-    """The lagging member's side. `ready` names a file that has arrived whole; the driver installs it."""
+    """The lagging member's side. `ready` names a file that has arrived whole; the pipeline installs it."""
 
     def __init__(self, disk: Disk, send: Callable[[str, Message], None]) -> None:
         self._disk = disk
@@ -95,8 +95,18 @@ class SnapshotFetcher:
         else:
             self._send(peer_id, SnapshotWant(message.name, receiver.offset_bytes))
 
+    def drop_overtaken(self, core: Core) -> None:
+        """Give up what the log has overtaken meanwhile: installing it would take entries back that we acknowledged.
+
+        Whoever offered it does so again, is told that we have it, and lets entries follow.
+        """
+        for receiver in (self._receiver, self.ready):
+            if receiver is not None and snapshots.index_of(receiver.name) <= core.guard.commit_index:
+                receiver.abandon()
+                self._receiver = self.ready = None
+
     def installed(self) -> None:
-        """The driver has put the fetched snapshot in force: let the sender know."""
+        """The fetched snapshot, or an equal log, is in force: let the sender know."""
         assert self.ready is not None
         self._send(self.ready_from, SnapshotWant(self.ready.name, self.ready.size_bytes))
         self.ready = None

@@ -37,27 +37,28 @@ class JournalWriter:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    @property
-    def submitted(self) -> int:
-        """Number of the newest frame."""
-        return self._number
-
-    def submit(self, payload: bytes, max_index: int, preamble: bytes) -> None:
-        """Queue one frame."""
+    def submit(self, payload: bytes, max_index: int, preamble: bytes) -> int:
+        """Queue one frame; its number."""
         self._number += 1
         self._work.put((self._number, payload, max_index, preamble))
+        return self._number
 
-    async def run(self, task: Callable[[], None]) -> None:
-        """Run a task on the thread, after the frames submitted so far. Its exception is raised here."""
+    async def run(self, task: Callable[[], object]) -> None:
+        """Run a task on the thread, after the frames submitted so far. Its exception is raised here.
+
+        An `OSError` is the disk's and final all the same: no frame behind it is written.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
 
         def call() -> None:
             try:
                 task()
-            except BaseException as error:  # noqa: BLE001 - handed to the caller, whole
-                self._loop.call_soon_threadsafe(done.set_exception, error)
+            except BaseException as error:
+                self._loop.call_soon_threadsafe(_settle, done, error)
+                if isinstance(error, OSError):
+                    raise
             else:
-                self._loop.call_soon_threadsafe(done.set_result, None)
+                self._loop.call_soon_threadsafe(_settle, done, None)
 
         self._work.put(call)
         await done
@@ -122,3 +123,13 @@ class JournalWriter:
         if ended:
             self._work.put(None)
         return held
+
+
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    """Tell who waits, if anybody still does."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -556,3 +556,19 @@ def test_equal_digests_raise_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(table.cores()) == 3
     assert not any(core.alarm for core in table.cores())
     assert all(core._checkpoints for core in table.cores())
+
+
+def test_few_that_agree_are_no_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of five that hear only each other, with equal digests: less than a majority, and nothing to be alarmed about."""
+    table, _ = with_digests(5, monkeypatch)
+    for number in range(20):
+        assert table.execute("n1", 200 + number, register(f"user{number}")).ok
+    core = table.core("n4")
+    index, digest = max(core._checkpoints.items())
+    core._heard_at.clear()
+    core._peer_checkpoints = {"n5": (index, digest)}
+    core._compare_digests()
+    assert core.alarm == ""
+    core._peer_checkpoints = {"n5": (index, bytes(16))}
+    core._compare_digests()
+    assert "disagree" in core.alarm

@@ -39,9 +39,10 @@ async def test_frames_are_durable_in_order_and_numbered() -> None:
     """Each number is reported when that frame and all before it can be read again; closing writes what is queued."""
     watch = Watch()
     for number in range(200):
-        watch.writer.submit(f"<{number}>".encode(), number, b"")
+        submitted = watch.writer.submit(f"<{number}>".encode(), number, b"")
+        assert submitted == number + 1
         if number % 20 == 0:
-            await until(lambda: watch.synced and watch.synced[-1] == watch.writer.submitted)
+            await until(lambda: watch.synced and watch.synced[-1] == submitted)  # noqa: B023 - awaited here
             assert watch.content().endswith(f"<{number}>".encode())
     await asyncio.to_thread(watch.writer.close)
     await until(lambda: watch.synced[-1] == 200)
@@ -91,6 +92,24 @@ async def test_the_error_of_a_task_goes_to_its_caller() -> None:
     watch.writer.submit(b"x", 1, b"")
     await until(lambda: watch.synced == [1])
     await asyncio.to_thread(watch.writer.close)
+
+
+async def test_a_disk_error_of_a_task_is_final() -> None:
+    """The disk has failed, whoever asked: the caller is told, the owner is told, and no frame behind it is written."""
+    watch = Watch()
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    task = asyncio.get_running_loop().create_task(watch.writer.run(broken))
+    await asyncio.sleep(0)
+    watch.writer.submit(b"behind", 1, b"")
+    with pytest.raises(OSError, match="Input/output error"):
+        await task
+    await asyncio.to_thread(watch.writer.close)
+    await until(lambda: watch.failed)
+    assert not watch.synced
+    assert b"behind" not in watch.content()
 
 
 @pytest.mark.parametrize("fault", ["full", "failing"])

@@ -1,25 +1,27 @@
-"""One simulated member: what `node.driver` does with asyncio, threads and sockets, done with virtual time.
+"""One simulated member: the shipped `node.pipeline` with virtual time, a lossy disk and a hostile network for its port.
 
-The core, the journal, the snapshots and their transfer are the shipped ones; a turn here has the same halves, the same gate, and
-the same order of disk operations as there.
+Simulated here are the process (it ticks, stands still, dies), the journal's thread (one after the other, each piece of work takes its time,
+frames that wait are written together, as in `node.writer`) and the thread for what blocks on the disk. What the process does is the shipped
+code, sequences and all; it dies between any two pieces of work, inside any call to the disk, and beside one that is under way.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from node import messages as m
-from node import snapshots, storage
-from node.core import Answer, Core, Effect, Fail, ReadReady, Send
-from node.guard import FailStopError, ProtocolError
+from node import storage
+from node.core import Answer, Core, Fail, ReadReady
+from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth
-from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotWriter
-from node.transfer import SnapshotFetcher, SnapshotSender
+from node.pipeline import OnJournal, OnThread, Pause, Pipeline, Sequence, Work
+from node.snapshots import SnapshotHead
+from node.transfer import SnapshotFetcher
+from node.writer import GROUP_BYTES
 from statemachine.outcomes import Outcome
 from statemachine.state import State
 from tests.simulation.disk import SimDisk, SimulatedCrashError
@@ -36,14 +38,23 @@ class ViolationError(AssertionError):
     """A promise was broken."""
 
 
+class _Frame(NamedTuple):
+    """A frame on its way to the journal."""
+
+    number: int
+    payload: bytes
+    max_index: int
+    preamble: bytes
+
+
 class SimNode:
-    """One member: what `node.member` does with asyncio, done with virtual time."""
+    """One member: a `node.pipeline.Port`."""
 
     def __init__(self, world: World, node_id: str) -> None:
         self.world = world
         self.node_id = node_id
         self.disk = SimDisk(world.rng)
-        self.core: Core | None = None
+        self.pipeline: Pipeline | None = None
         self.boots = 0
         self.paused_until = 0.0
         self.skew_ms = 0
@@ -53,7 +64,16 @@ class SimNode:
 
     @property
     def alive(self) -> bool:
-        return self.core is not None
+        return self.pipeline is not None
+
+    @property
+    def core(self) -> Core | None:
+        return None if self.pipeline is None else self.pipeline.core
+
+    @property
+    def fetcher(self) -> SnapshotFetcher:
+        assert self.pipeline is not None
+        return self.pipeline.fetcher
 
     def boot(self) -> None:
         self.disk.full = self.disk.failing = False  # nobody starts a member again before its disk is sound
@@ -68,146 +88,197 @@ class SimNode:
         )
         opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
         self.log = opened.log
-        self.gate: deque[tuple[int, list[Effect]]] = deque()
-        self.submitted = 0
-        self.synced = 0
-        self.unsynced: list[tuple[bytes, int]] = []
-        self.syncing = False
-        self.writer: SnapshotWriter | None = None
-        self.snapshot_index = opened.head.last_index if opened.head else 0
+        self._submitted = 0
+        self._journal: deque[_Frame | Callable[[], None]] = deque()  # what the journal's thread has before it
+        self._journal_busy = False
+        self._under_way: list[Callable[[], object]] = []  # calls to the disk that have begun, on any thread
         self.results: dict[int, Callable[[Outcome | None, str], None]] = {}
         self.reads: dict[int, Callable[[State, int], None]] = {}
-        self.sender = SnapshotSender(self.disk, self._send_now)
-        self.fetcher = SnapshotFetcher(self.disk, self._send_now)
-        self.core = self._make_core(
-            opened.journal, opened.state, (opened.head.previous, opened.head.last) if opened.head else None
+        self.pipeline = Pipeline(
+            self,
+            self.disk,
+            opened,
+            self.identity.birth,
+            self.world.settings.snapshot_every,
+            lambda: self.world.now,
         )
-        if self.world.settings.mutate is not None:
-            self.world.settings.mutate(self)
-        boot = self.boots
-        self.world.at(self.world.rng.uniform(0, TICK_SECONDS), lambda: self._tick(boot))
-        for peer_id in self.core.others:
+        self._mutate()
+        self._later(self.world.rng.uniform(0, TICK_SECONDS), self._tick)
+        for peer_id in self.pipeline.core.others:
             self.world.connect_later(self.node_id, peer_id)
             self.world.connect_later(peer_id, self.node_id)
 
-    def _make_core(
-        self, journal: RaftJournal, state: State, restored: tuple[storage.Entry, storage.Entry] | None
-    ) -> Core:
-        return Core(
+    def _mutate(self) -> None:
+        if self.world.settings.mutate is not None:
+            self.world.settings.mutate(self)
+
+    # The process.
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        """Do it then, if this very process still lives; one that stands still does it afterwards."""
+        pipeline = self.pipeline
+
+        def act() -> None:
+            if self.pipeline is not pipeline:
+                return
+            if self.world.now < self.paused_until:
+                self.world.at(self.paused_until - self.world.now, act)
+                return
+            action()
+
+        self.world.at(delay, act)
+
+    def _tick(self) -> None:
+        self.turn()
+        self._later(TICK_SECONDS, self._tick)
+
+    def turn(self) -> None:
+        if self.pipeline is not None and self.world.now >= self.paused_until:
+            self.pipeline.turn()
+
+    def receive(self, peer_id: str, payload: bytes) -> None:
+        if self.pipeline is not None:
+            self.pipeline.receive(peer_id, payload)
+
+    def snapshot(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.snapshot()
+
+    def crash(self) -> None:
+        """Power is lost. What the threads were about may have reached the disk in part, or whole, without anybody being told."""
+        if self.pipeline is None:
+            return
+        disk = self.disk
+        inside_call = disk.full or disk.failing or (disk.crash_in is not None and disk.crash_in < 0)
+        if not inside_call and self.world.rng.random() < 0.7:
+            for call in self._under_way:
+                disk.crash_in = self.world.rng.randrange(5)
+                with suppress(SimulatedCrashError, OSError):
+                    call()
+        self._die()
+
+    def _die(self) -> None:
+        self.pipeline = None
+        self.disk.crash()
+        self.world.links_of_dead(self.node_id)
+
+    # The journal's thread.
+
+    def _work_journal(self) -> None:
+        if self._journal_busy or not self._journal:
+            return
+        self._journal_busy = True
+        pipeline, first = self.pipeline, self._journal.popleft()
+        assert pipeline is not None
+        if isinstance(first, _Frame):
+            group, size_bytes = [first], len(first.payload)
+            while self._journal and isinstance(self._journal[0], _Frame) and size_bytes < GROUP_BYTES:
+                group.append(self._journal.popleft())  # type: ignore[arg-type] - it has just been looked at
+                size_bytes += len(group[-1].payload)
+            self._call(
+                lambda: self._append(group),
+                lambda _: pipeline.synced(group[-1].number),
+                pipeline.fail,
+                self._journal_done,
+            )
+        else:
+            first()
+
+    def _append(self, group: list[_Frame]) -> None:
+        highest = max(frame.max_index for frame in group)
+        self.log.append([frame.payload for frame in group], highest, group[-1].preamble)
+
+    def _journal_done(self) -> None:
+        self._journal_busy = False
+        self._work_journal()
+
+    def _call(
+        self,
+        call: Callable[[], object],
+        succeeded: Callable[[object], None],
+        broke: Callable[[Exception], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Calls to the disk on a thread: they take their time, and the process may die meanwhile."""
+        self._under_way.append(call)
+        slow = self.world.now < self.slow_until
+        delay = self.world.rng.uniform(0.05, 0.6) if slow else self.world.rng.uniform(0.0001, 0.003)
+
+        def finish() -> None:
+            self._under_way.remove(call)
+            try:
+                result = call()
+            except Exception as error:  # noqa: BLE001 - handed to whoever asked for the call
+                broke(error)
+            else:
+                succeeded(result)
+            if self.pipeline is not None:
+                ended()
+
+        self._later(delay, finish)
+
+    # Sequences.
+
+    def run(self, sequence: Sequence) -> None:
+        self._later(0.0, lambda: self._go_on(sequence))
+
+    def _go_on(self, sequence: Sequence, result: object = None, error: Exception | None = None) -> None:
+        if self.pipeline is None:
+            return
+        work = self.pipeline.advance(sequence, result, error)
+        if work is not None:
+            self._begin(sequence, work)
+
+    def _begin(self, sequence: Sequence, work: Work) -> None:
+        def succeeded(result: object) -> None:
+            self._go_on(sequence, result)
+
+        def broke(error: Exception) -> None:
+            self._go_on(sequence, error=error)
+
+        match work:
+            case OnJournal(task):
+                self._journal.append(lambda: self._call(task, succeeded, broke, self._journal_done))
+                self._work_journal()
+            case OnThread(task):
+                self._call(task, succeeded, broke)
+            case Pause(seconds):
+                self._later(seconds, lambda: self._go_on(sequence))
+
+    # What the pipeline asks for: see `node.pipeline.Port`.
+
+    def make_core(self, journal: RaftJournal, state: State, head: SnapshotHead | None) -> Core:
+        """The one place where a core is made."""
+        core = Core(
             node_id=self.node_id,
             voter_ids=self.world.ids,
             journal=journal,
             state=state,
-            applied_index=restored[1][1] if restored else 1,
-            restored=restored,
+            applied_index=head.last_index if head else 1,
+            restored=(head.previous, head.last) if head else None,
             monotonic=lambda: self.world.now,
             wall_ms=lambda: EPOCH_MS + int(self.world.now * 1000) + self.skew_ms,
             rng=random.Random(self.world.rng.getrandbits(64)),
         )
+        trim_behind = self.world.settings.trim_behind  # so that whoever was away needs a snapshot soon
+        core.trim = lambda index: journal.trim_to(index - trim_behind)  # type: ignore[method-assign]
+        return core
 
-    def crash(self) -> None:
-        if self.core is None:
-            return
-        inside_call = (
-            self.disk.full or self.disk.failing or (self.disk.crash_in is not None and self.disk.crash_in < 0)
-        )
-        if self.syncing and self.unsynced and not inside_call and self.world.rng.random() < 0.7:
-            # Died inside the write that was under way: some of it may be on the disk.
-            self.disk.crash_in = self.world.rng.randrange(3)
-            with contextlib.suppress(SimulatedCrashError):
-                self._append(self.unsynced)
-        self.core = None
-        self.disk.crash()
-        self.world.links_of_dead(self.node_id)
+    def submit(self, payload: bytes, max_index: int, preamble: bytes) -> int:
+        self._submitted += 1
+        self._journal.append(_Frame(self._submitted, payload, max_index, preamble))
+        if not self._journal_busy:
+            self._later(0.0, self._work_journal)  # the thread takes what the turn leaves, as a rule
+        return self._submitted
 
-    def stop_failed(self, message: str) -> None:
-        self.stopped_because = message
-        self.world.note(f"{self.node_id} fail-stop: {message}")
-        self.core = None
-        self.disk.crash()
-        self.world.links_of_dead(self.node_id)
+    def send(self, peer_id: str, payload: bytes) -> None:
+        self.world.send(self.node_id, peer_id, payload)
 
-    def _tick(self, boot: int) -> None:
-        if self.core is None or boot != self.boots:
-            return
-        if self.world.now < self.paused_until:
-            self.world.at(self.paused_until - self.world.now, lambda: self._tick(boot))
-            return
-        self.turn()
-        self.world.at(TICK_SECONDS, lambda: self._tick(boot))
+    def flush(self) -> None:
+        pass
 
-    def turn(self) -> None:
-        core = self.core
-        if core is None or self.world.now < self.paused_until:
-            return
-        try:
-            core.step()
-            self._collect(core)
-            core.propose()
-            self._collect(core)
-        except FailStopError as error:
-            self.stop_failed(str(error))
-            return
-        self.world.check(self)
-        self._sync_if_needed()
-        self.release()
-        if core.guard.needs_snapshot:
-            self.sender.look(core, self.world.now)
-            if not snapshots.published(self.disk):
-                self.snapshot()
-        if core.applied_index - self.snapshot_index >= self.world.settings.snapshot_every:
-            self.snapshot()
-        if core.busy:
-            self.world.at(0.0, self.turn)
-
-    def _collect(self, core: Core) -> None:
-        for payload, max_index in core.take_frames():
-            self.submitted += 1
-            self.unsynced.append((payload, max_index))
-        effects = core.take_effects()
-        if effects:
-            self.gate.append((self.submitted, effects))
-
-    def _sync_if_needed(self) -> None:
-        if self.syncing or not self.unsynced:
-            return
-        self.syncing = True
-        slow = self.world.now < self.slow_until
-        delay = self.world.rng.uniform(0.05, 0.6) if slow else self.world.rng.uniform(0.0001, 0.003)
-        frames, boot, number = self.unsynced, self.boots, self.submitted
-        count = len(frames)
-
-        def done() -> None:
-            if self.core is None or boot != self.boots:
-                return
-            try:
-                self._append(self.unsynced[:count])
-            except (SimulatedCrashError, OSError):
-                self.crash()  # a failed write or sync stops the member, whatever it was
-                return
-            del self.unsynced[:count]
-            self.syncing = False
-            self.synced = number
-            self._sync_if_needed()
-            self.release()
-
-        self.world.at(delay, done)
-
-    def _append(self, frames: list[tuple[bytes, int]]) -> None:
-        assert self.core is not None
-        if frames:
-            highest = max(max_index for _, max_index in frames)
-            self.log.append([payload for payload, _ in frames], highest, self.core.journal.preamble())
-
-    def release(self) -> None:
-        while self.core is not None and self.gate and (self.ungated or self.gate[0][0] <= self.synced):
-            for effect in self.gate.popleft()[1]:
-                self._perform(effect)
-
-    def _perform(self, effect: Effect) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady) -> None:
         match effect:
-            case Send(peer_id, message):
-                self.world.send(self.node_id, peer_id, m.encode(message))
             case Answer(request_id, outcome):
                 if (callback := self.results.pop(request_id, None)) is not None:
                     callback(outcome, "")
@@ -219,103 +290,34 @@ class SimNode:
                 if (read := self.reads.pop(token, None)) is not None:
                     read(self.core.state, read_index)
 
-    def _send_now(self, peer_id: str, message: m.Message) -> None:
-        self.world.send(self.node_id, peer_id, m.encode(message))
-
-    def receive(self, peer_id: str, payload: bytes) -> None:
-        core = self.core
-        if core is None:
-            return
-        message = m.decode(payload)
-        try:
-            match message:
-                case m.SnapshotOffer():
-                    self.fetcher.on_offer(core, peer_id, message)
-                case m.SnapshotChunk():
-                    self.fetcher.on_chunk(peer_id, message)
-                case m.SnapshotWant():
-                    self.sender.on_want(core, peer_id, message, self.world.now)
-                case _:
-                    core.receive(peer_id, message)
-        except FailStopError as error:
-            self.stop_failed(str(error))
-            return
-        except ProtocolError as error:
-            raise ViolationError(f"protocol error between correct members: {error}") from error
-        except (SimulatedCrashError, OSError):
-            self.crash()
-            return
-        if self.fetcher.ready is not None:
-            self._install()
+    def wake(self) -> None:
         self.world.at(0.0, self.turn)
 
-    def snapshot(self) -> None:
-        core = self.core
-        if core is None or core.applied_index <= max(2, self.snapshot_index) or self.writer is not None:
-            return
-        index = core.applied_index
-        head = SnapshotHead(
-            core.journal.entry_at(index - 1), core.journal.entry_at(index), core.journal.placed_at(index)
-        )
-        boot = self.boots
-        try:
-            writer = self.writer = SnapshotWriter(self.disk, head, core.state.freeze())
-        except (SimulatedCrashError, OSError):
-            self.crash()
-            return
+    def turned(self, applied: bool) -> None:
+        self.world.check(self)
+        if self.ungated and self.pipeline is not None:
+            self.pipeline.synced(self._submitted)
 
-        def step() -> None:
-            if boot != self.boots or self.core is None or self.writer is not writer:
-                return
-            try:
-                if not writer.step():
-                    self.world.at(0.002, step)
-                    return
-                if self.synced < needed:
-                    self.world.at(0.002, step)
-                    return
-                writer.publish()
-                self.snapshot_index = index
-                self.writer = None
-                storage.drop_old(self.disk, self.log)
-            except (SimulatedCrashError, OSError):
-                self.crash()
-                return
-            self.core.journal.trim_to(index - self.world.settings.trim_behind)
-
-        needed = self.submitted
-        self.world.at(0.002, step)
-
-    def _install(self) -> None:
-        old, receiver = self.core, self.fetcher.ready
-        assert old is not None
-        assert receiver is not None
-        try:
-            head, state = receiver.publish()
-            for payload, max_index in old.take_frames():
-                self.submitted += 1
-                self.unsynced.append((payload, max_index))
-            self._append(self.unsynced)
-            self.log.start_over(old.journal.reset_frame(head.previous, head.last), head.last_index)
-            storage.drop_old(self.disk, self.log)
-        except CorruptSnapshotError as error:
-            raise ViolationError(f"a snapshot broke on the way: {error}") from error
-        except (SimulatedCrashError, OSError):
-            self.crash()
-            return
-        self.writer = None
-        self.unsynced = []
-        self.synced = self.submitted
-        self.boots += 1  # whatever was scheduled for the old core is void
-        self.syncing = False
-        placed = head.placed or self.identity.birth
-        journal = RaftJournal.rebased(old.journal, head.previous, head.last, placed)
-        self.core = self._make_core(journal, state, (head.previous, head.last))
-        self.core.inherit(old)
-        if self.world.settings.mutate is not None:
-            self.world.settings.mutate(self)
-        self.snapshot_index = head.last_index
+    def installed(self) -> None:
+        self._mutate()
         self.world.installs += 1
-        self.fetcher.installed()
-        boot = self.boots
-        self.world.at(TICK_SECONDS, lambda: self._tick(boot))
+
+    def drop_link(self, peer_id: str, why: str) -> None:
+        raise ViolationError(f"{self.node_id} drops {peer_id}, a correct member: {why}")
+
+    def note(self, message: str) -> None:
+        self.world.note(f"{self.node_id} {message}")
+
+    def alarm(self, message: str) -> None:
+        raise ViolationError(f"{self.node_id} raises an alarm without cause: {message}")
+
+    def stopped(self, message: str, cause: BaseException) -> None:
+        match cause:
+            case SimulatedCrashError() | OSError():
+                self.crash()  # a disk that fails stops the member, which is started again with a sound one
+            case FailStopError():
+                self.stopped_because = message
+                self.world.note(f"{self.node_id} fail-stop: {message}")
+                self._die()
+            case _:
+                raise cause
