@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import NoReturn
 
 HTTP_CASES = ("availability", "history", "book", "contend", "mix", "failure")
-CASES = ("core", *HTTP_CASES)
+CASES = ("core", *HTTP_CASES, "catchup")
 PEERS = ("aiohttp",)
 PEERS_NOT_BUILT = ("etcd", "rqlite", "postgres")
 MAX_SECONDS = 600  # an access token lasts 15 minutes and is renewed between cases only
 MIN_SECONDS = 1
 DEFAULT_SECONDS = 10
+MAX_BOOKINGS = 2_000_000
+MIN_BOOKINGS = 10_000  # fewer are fetched before anybody could look
+DEFAULT_BOOKINGS = 200_000
 
 HELP = """\
 cases (all of them unless --case names some):
@@ -25,11 +28,13 @@ cases (all of them unless --case names some):
   contend       20 requests for each seat and hour; exactly one of them may win
   mix           90 % reads, 10 % bookings and cancellations
   failure       mix, while a follower is killed with SIGKILL and comes back
+  catchup       bookings at a fixed rate on two nodes, while the third fetches a snapshot of --bookings bookings,
+                is cut off half way, goes on, and installs it
 
 peers, measured beside the nodes in the same run:
   aiohttp       a server that answers a constant; what a request costs is told as a multiple of its cost
 
-All HTTP cases: three nodes as processes with fsync on, 100 signed-in connections spread over them, each sending
+The other HTTP cases: three nodes as processes with fsync on, 100 signed-in connections spread over them, each sending
 its next request when the last one is answered. Latencies are therefore those of a saturated machine.
 
 Exits 0 when nothing was violated: no seat sold twice, no confirmed booking lost, no status that the case does not
@@ -59,6 +64,13 @@ def _seconds(text: str) -> float:
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"from {MIN_SECONDS} to {MAX_SECONDS} expected")
     return seconds
+
+
+def _bookings(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if not MIN_BOOKINGS <= number <= MAX_BOOKINGS:
+        raise argparse.ArgumentTypeError(f"from {MIN_BOOKINGS} to {MAX_BOOKINGS} expected")
+    return number
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -91,6 +103,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="for each case (default: %(default)s)",
     )
     parser.add_argument(
+        "--bookings",
+        type=_bookings,
+        default=DEFAULT_BOOKINGS,
+        metavar="N",
+        help="in the snapshot of catchup (default: %(default)s)",
+    )
+    parser.add_argument(
         "--json", type=lambda text: Path(text).absolute(), metavar="FILE", help="write the figures too"
     )
     return parser.parse_args(arguments)
@@ -116,6 +135,8 @@ def main() -> NoReturn:
         ",".join(chosen.peers),
         "--seconds",
         str(chosen.seconds),
+        "--bookings",
+        str(chosen.bookings),
     ]
     arguments += ["--json", str(chosen.json)] if chosen.json else []
     os.chdir(ROOT)

@@ -10,7 +10,8 @@ from pathlib import Path
 import uvloop
 
 from scripts import benchmark
-from scripts.benchmarking import core, over_http, report
+from scripts.benchmarking import catchup, core, over_http, report
+from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.over_http import Figures
 from scripts.benchmarking.people import SetupFailedError
@@ -26,6 +27,7 @@ def main() -> int:
     parent.mkdir(exist_ok=True)
     core_figures: list[CoreFigures] = []
     http_figures: list[Figures] = []
+    catchup_figures: list[CatchupFigures] = []
     http_cases = [name for name in chosen.case if name in benchmark.HTTP_CASES]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as name:
         folder = Path(name)
@@ -39,6 +41,11 @@ def main() -> int:
                 http_figures = uvloop.run(
                     over_http.run(folder / "nodes", http_cases, "aiohttp" in chosen.peers, chosen.seconds)
                 )
+            if "catchup" in chosen.case:
+                (folder / "catchup").mkdir()
+                catchup_figures = [
+                    uvloop.run(catchup.run(folder / "catchup", chosen.seconds, chosen.bookings))
+                ]
         except (LaunchError, SetupFailedError, OSError, EOFError, RuntimeError, TimeoutError) as error:
             print(
                 f"bench: VIOLATED: not measured to the end: {type(error).__name__}: {error}", file=sys.stderr
@@ -49,10 +56,12 @@ def main() -> int:
         chosen.seconds,
         http_figures,
         core_figures,
+        catchup_figures,
         report.targets_of(http_figures, core_figures),
         [
             *(text for run in core_figures for text in run.violations),
             *(text for case in http_figures for text in case.violations),
+            *(text for case in catchup_figures for text in case.violations),
         ],
     )
     print(report.tables(told))

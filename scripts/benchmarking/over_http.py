@@ -160,7 +160,7 @@ async def measured_failure(nodes: Nodes, script: cases.Case, seconds: float) -> 
         await asyncio.sleep((RESTART_AT - KILL_AT) * seconds)
         nodes.restart(victim)
         restarted = loop.time()
-        await _until_ready(nodes.addresses[victim])
+        await until_ready(nodes.addresses[victim])
         load.away.discard(victim)
         at = KILL_AT * seconds
         notes.append(
@@ -186,8 +186,9 @@ async def _follower(nodes: Nodes) -> int:
     return next(i for i, node_id in enumerate(nodes.config.nodes) if node_id != seen["leader_id"])
 
 
-async def _until_ready(address: tuple[str, int]) -> None:
-    async with asyncio.timeout(RETURN_SECONDS):
+async def until_ready(address: tuple[str, int], within_seconds: float = RETURN_SECONDS) -> None:
+    """Wait until a node says that it can serve. Raises TimeoutError."""
+    async with asyncio.timeout(within_seconds):
         while True:
             asker = Asker(address)
             with contextlib.suppress(OSError, EOFError):  # it is only starting

@@ -143,6 +143,10 @@ class Nodes:
         child.process.send_signal(signal.SIGKILL)
         child.process.wait()
 
+    def signal(self, number: int, what: signal.Signals) -> None:
+        """Send a node another signal."""
+        self._children[number].process.send_signal(what)
+
     def restart(self, number: int) -> None:
         """Start a killed node over its data; it is not waited for."""
         node_id = self._children[number].node_id

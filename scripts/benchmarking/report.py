@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.over_http import Figures, quantile
 from scripts.benchmarking.processes import python_work_ms
@@ -52,6 +53,7 @@ class Report(Struct):
     seconds: float
     http: list[Figures]
     core: list[CoreFigures]
+    catchup: list[CatchupFigures]
     targets: list[Target]
     violations: list[str]
 
@@ -142,7 +144,34 @@ def tables(report: Report) -> str:
             for each in report.http
             if each.errors or each.failed
         ]
+    for run in report.catchup:
+        lines += ["", *_catchup(run)]
     return "\n".join(lines)
+
+
+def _catchup(run: CatchupFigures) -> list[str]:
+    """Latencies by phase, and as multiples of those before."""
+    before = run.phases[0]
+    rows = [
+        (
+            each.name, f"{each.seconds:.1f}", f"{each.answered:,}", f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}",
+            f"{each.max_ms:.1f}", _multiple(each.p50_ms, before.p50_ms), _multiple(each.p99_ms, before.p99_ms),
+        )
+        for each in run.phases
+    ]  # fmt: skip
+    heads = ("catchup", "seconds", "bookings", "p50 ms", "p99 ms", "max ms", "p50 ratio", "p99 ratio")
+    mega = 1e6
+    return [
+        *_columns(heads, rows),
+        f"catchup: {run.bookings:,} bookings, a snapshot of {run.snapshot_bytes / mega:.1f} MB: fetched in {run.fetch_seconds:.1f} s "
+        f"({run.bytes_per_second / mega:.1f} MB/s), checked and in force {run.install_seconds:.1f} s later",
+        f"catchup: cut at {run.paused_at_bytes / mega:.1f} MB, went on from {run.resumed_from_bytes / mega:.1f} MB; "
+        f"statuses {_counts(run.statuses)}",
+    ]
+
+
+def _multiple(value: float, of: float) -> str:
+    return f"{value / of:.1f}" if of and value else "-"
 
 
 def _or_dash(value: float | None, digits: int) -> str:
@@ -175,7 +204,7 @@ def conclusion(report: Report) -> str:
     lines += [f"VIOLATED  {text}" for text in report.violations]
     met = sum(target.met for target in report.targets)
     speed = f"{met} of {len(report.targets)} speed targets met"
-    ran = len(report.core) + len(report.http)
+    ran = len(report.core) + len(report.http) + len(report.catchup)
     if report.violations:
         lines.append(f"bench: VIOLATED: {len(report.violations)} violations in {ran} runs; {speed}")
     else:
