@@ -10,7 +10,10 @@ every decision leaves one line in the log (logger `deskraft.audit`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
@@ -30,7 +33,7 @@ from api.shapes import (
 from node.config import member_address
 from node.config_values import Mistake
 from node.membership import Change
-from node.replica import ChangeRefusedError
+from node.replica import ChangeRefusedError, OutcomeUnknownError, UnavailableError
 from statemachine.records import User
 
 CHANGE_PROBLEMS = (
@@ -86,11 +89,8 @@ async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
     """Have another member lead."""
     user = await _administrator(exchange)
     replica = exchange.services.replica
-    try:
+    with _audited(user, "transfer", body.to or "-"):
         leader_id = await replica.transfer_leadership(body.to, exchange.remaining_seconds())
-    except ChangeRefusedError as error:
-        _note(user, "transfer", body.to or "-", error.code)
-        raise _refusal(error) from None
     _note(user, "transfer", leader_id, "ok")
     return json_answer(LeaderView(leader_id), replica.applied_index)
 
@@ -98,10 +98,11 @@ async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
 async def snapshot(exchange: Exchange, _: EmptyBody) -> web.Response:
     """Write a snapshot on this node."""
     user = await _administrator(exchange)
-    index = await exchange.services.replica.write_snapshot(exchange.remaining_seconds())
-    _note(user, "snapshot", exchange.services.node_id, "ok", index)
-    view = SnapshotView(exchange.services.node_id, index)
-    return json_answer(view, exchange.services.replica.applied_index)
+    replica, node_id = exchange.services.replica, exchange.services.node_id
+    with _audited(user, "snapshot", node_id):
+        index = await replica.write_snapshot(exchange.remaining_seconds())
+    _note(user, "snapshot", node_id, "ok", index)
+    return json_answer(SnapshotView(node_id, index), replica.applied_index)
 
 
 async def _administrator(exchange: Exchange) -> User:
@@ -117,12 +118,8 @@ async def _change(exchange: Exchange, user: User, change: Change) -> web.Respons
     replica = exchange.services.replica
     index_before = replica.status().configuration_index
     exchange.stage = "writing"
-    try:
+    with _audited(user, change.kind, change.member_id):
         result = await replica.change_members(change, exchange.remaining_seconds())
-    except ChangeRefusedError as error:
-        exchange.stage = "waiting"
-        _note(user, change.kind, change.member_id, error.code)
-        raise _refusal(error) from None
     exchange.stage = "written"
     changed = result.index > index_before
     _note(user, change.kind, change.member_id, "ok" if changed else "so-already", result.index)
@@ -130,6 +127,22 @@ async def _change(exchange: Exchange, user: User, change: Change) -> web.Respons
     extra = (("Location", "/api/v1/cluster"),) if status == 201 else ()
     index = max(result.index, replica.applied_index)
     return json_answer(ChangeView(result.index, changed), index, status=status, extra=extra)
+
+
+@contextmanager
+def _audited(user: User, change: str, member_id: str) -> Iterator[None]:
+    """However it ends other than well, the log tells; a refusal becomes a problem."""
+    try:
+        yield
+    except ChangeRefusedError as error:
+        _note(user, change, member_id, error.code)
+        raise _refusal(error) from None
+    except UnavailableError:
+        _note(user, change, member_id, "unavailable")
+        raise
+    except (OutcomeUnknownError, asyncio.CancelledError):  # the gate's time limit cancels
+        _note(user, change, member_id, "outcome-unknown")
+        raise
 
 
 def _refusal(error: ChangeRefusedError) -> Refusal:

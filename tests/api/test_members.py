@@ -174,7 +174,7 @@ async def test_refusals_of_the_moment(
         assert str(failure) in problem["detail"]
 
 
-async def test_an_unknown_outcome_is_said_to_be_one(node: Node) -> None:
+async def test_an_unknown_outcome_is_said_to_be_one(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     admin = await node.admin()
     node.replica.change_failure = OutcomeUnknownError("the leader is gone")
     await expect_problem(await node.post(MEMBERS, N4, admin), 503, "outcome-unknown")
@@ -187,7 +187,10 @@ async def test_an_unknown_outcome_is_said_to_be_one(node: Node) -> None:
         return await original(*given)
 
     node.replica.change_members = slow  # type: ignore[method-assign]  # the read before it must not hang
-    await expect_problem(await node.delete(f"{MEMBERS}/n2", admin), 503, "outcome-unknown")
+    with caplog.at_level(logging.INFO, "deskraft.audit"):
+        await expect_problem(await node.delete(f"{MEMBERS}/n2", admin), 503, "outcome-unknown")
+    line = "event=membership change=remove member=n2 by=admin outcome=outcome-unknown index=0"
+    assert [record.getMessage() for record in caplog.records if record.name == "deskraft.audit"] == [line]
 
 
 async def test_leadership_is_transferred(node: Node) -> None:
