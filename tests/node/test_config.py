@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Config, ConfigError, NodeAddress, load_config
+from node import membership
+from node.config import (
+    Config,
+    ConfigError,
+    NodeAddress,
+    joining_config,
+    load_config,
+    member_address,
+)
+from node.config_values import Mistake
+from node.membership import Configuration, Placed
 from statemachine.commands import NewSpace
 from statemachine.records import Seat
 
@@ -230,3 +240,35 @@ def test_labels_too_long_to_be_born_at_once(tmp_path: Path) -> None:
     seats = ", ".join(f'{{id: A{number}, label: "{"Д" * 100}"}}' for number in range(1, 1001))
     text = GOOD.replace('[A1, {id: A2, label: "У окна"}]', f"[{seats}]")
     assert "at most 196608 can be born at once" in _mistake(tmp_path, text)
+
+
+def test_the_birth_of_cluster_yml_and_of_a_joining_member(tmp_path: Path) -> None:
+    """cluster.yml: all of its nodes vote, entry 0. Joining: the record that named it, and its own addresses to listen on."""
+    born = _load(tmp_path, GOOD).birth
+    assert (born.index, born.configuration.founding) == (0, "")
+    assert [(seat.id, seat.voter, seat.incarnation) for seat in born.configuration.seats] == [
+        (node_id, True, "") for node_id in ("n1", "n2", "n3")
+    ]
+    record = Placed(
+        57, Configuration("f0", (membership.Seat("n1", "h1:1", "h1:2", voter=True, incarnation="d1"),))
+    )
+    own = ("n4", member_address("n4", "H4:1", "h4:2"))
+    config = joining_config("demo", record, own, tmp_path, tmp_path / "s", wants_vote=False)
+    assert (config.birth, config.bootstrap, config.wants_vote) == (record, None, False)
+    assert {node_id: address.raft for node_id, address in config.nodes.items()} == {
+        "n1": "h1:1",
+        "n4": "h4:1",
+    }
+    for bad in (("demo", Placed(1, membership.birth({"n1": ("0.0.0.0:1", "h:2")}))), ("Demo", record)):
+        with pytest.raises(Mistake):
+            joining_config(*bad, own, tmp_path, tmp_path / "s", wants_vote=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [(("N4", "h:1", "h:2"), "id"), (("n4", "h", "h:2"), "raft"), (("n4", "h:1", "h:1"), "api")],
+)
+def test_a_member_is_named_by_the_rules_of_cluster_yml(given: tuple[str, str, str], key: str) -> None:
+    with pytest.raises(Mistake) as mistake:
+        member_address(*given)
+    assert mistake.value.key == key
