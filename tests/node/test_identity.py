@@ -16,6 +16,7 @@ from tests.node.test_storage import (
     BIRTH,
     FOUNDED,
     SEGMENT_BYTES,
+    as_version_1,
     cluster_yml,
     extend,
     reopened,
@@ -148,3 +149,23 @@ def test_members_may_move_before_the_log_names_them(disk: Disk) -> None:
     again = identified(disk, moved)
     assert (again.incarnation, again.birth) == (first.incarnation, moved)
     assert storage.open_storage(disk, again, SEGMENT_BYTES).journal.placed == moved
+
+
+def test_a_directory_of_an_older_program_opens_as_it_was(disk: Disk) -> None:
+    """Identity of format 1, snapshot of version 1 and the journal behind it: nothing is lost, and the members are those of cluster.yml."""
+    opened = reopened(disk)
+    extend(opened, range(2, 61))
+    name = write_snapshot(disk, opened, 40)
+    older = as_version_1(disk.read(name))
+    disk.create(name).write_durably(older, 0)
+    disk.create("identity.json").write_durably(IDENTITY_1, 0)
+    identity = identified(disk)
+    again = storage.open_storage(disk, identity, SEGMENT_BYTES)
+    assert again.head is not None
+    assert (again.head.last_index, again.journal.last_index) == (40, 60)
+    assert again.journal.placed == BIRTH
+    assert storage.check_members(again, identity, BIRTH) == ""
+    write_snapshot(disk, again, 60, again.journal.placed_at(60))
+    newer = storage.open_storage(disk, identified(disk), SEGMENT_BYTES)
+    assert newer.head is not None
+    assert newer.head.placed == BIRTH
