@@ -1,21 +1,24 @@
-"""Play scenarios and tell what happens: `python -m tests.scenarios [--update] [NAME…]`.
+"""Play scenarios and tell what happens: `python -m tests.scenarios [--update] [--sentences] [NAME…]`.
 
 With names, each is played with its narrative: every step, and below it the messages that arrived. Without, all are played, one line each.
-`--update` writes tables and logs that differ anew; look at the difference before you keep it.
+`--sentences` prints the language for README.md. `--update` writes tables and logs that differ anew; look at the difference before you keep it.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.scenarios import expectations, steps
-from tests.scenarios.scenario import FOLDER, Scenario, ScenarioError, all_scenarios
+from tests.scenarios import clients, expectations, steps
+from tests.scenarios.scenario import FOLDER, Scenario, ScenarioError, all_scenarios, reference
 
-__all__ = ["expectations", "steps"]
+__all__ = ["clients", "expectations", "steps"]
 
 
 def main(arguments: list[str]) -> int:
     """The number of the end: 1 when a scenario failed."""
+    if "--sentences" in arguments:
+        print("\n".join(reference()))
+        return 0
     update = "--update" in arguments
     names = [argument.removesuffix(".txt") for argument in arguments if not argument.startswith("-")]
     failed = 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from node import messages as m
 from node.core import Core
 from tests.scenarios import words
+from tests.scenarios.member import visible
 from tests.scenarios.scenario import EXPECTATIONS, Play, Verdict
-from tests.scenarios.world import visible
 
 _sentence = EXPECTATIONS.sentence
 
@@ -59,7 +60,9 @@ def in_term(play: Play, term: int, members: Sequence[str]) -> Verdict:
 def all_agree(play: Play) -> Verdict:
     """All that live: one term, one log, all of it applied, one digest."""
     cores = play.world.living()
-    points = {(core.guard.term, core.applied_index, core.journal.last_index, core.state.digest) for core in cores}
+    points = {
+        (core.guard.term, core.applied_index, core.journal.last_index, core.state.digest) for core in cores
+    }
     applied = ", ".join(
         f"{core.node_id} applied {core.applied_index} of {core.journal.last_index} in term {core.guard.term}"
         for core in cores
@@ -81,7 +84,9 @@ def _where(play: Play, node_id: str, request: str) -> list[int]:
 def have(play: Play, members: Sequence[str], request: str, count: int | None) -> Verdict:
     found = {node_id: len(_where(play, node_id, request)) for node_id in members}
     holds = all(number == count if count is not None else number > 0 for number in found.values())
-    return Verdict(holds, "; ".join(f"{node_id} has {request} {number} times" for node_id, number in found.items()))
+    return Verdict(
+        holds, "; ".join(f"{node_id} has {request} {number} times" for node_id, number in found.items())
+    )
 
 
 @_sentence("{members} lacks/lack {request}")
@@ -98,7 +103,9 @@ def on_disk(play: Play, member: str, request: str) -> Verdict:
     durable = play.world.members[member].durable_index
     places = _where(play, member, request)
     holds = any(index <= durable for index in places)
-    return Verdict(holds, f"{member} has entries up to {durable} on disk; {request} is at {places or 'no place'}")
+    return Verdict(
+        holds, f"{member} has entries up to {durable} on disk; {request} is at {places or 'no place'}"
+    )
 
 
 @_sentence("{request} is not on the disk of {member}")
@@ -110,12 +117,16 @@ def not_on_disk(play: Play, request: str, member: str) -> Verdict:
 @_sentence("{request} is committed on {members}")
 def committed(play: Play, request: str, members: Sequence[str]) -> Verdict:
     found = {
-        node_id: any(index <= play.world.core(node_id).guard.commit_index for index in _where(play, node_id, request))
+        node_id: any(
+            index <= play.world.core(node_id).guard.commit_index for index in _where(play, node_id, request)
+        )
         for node_id in members
     }
     return Verdict(
         all(found.values()),
-        "; ".join(f"{request} is {'' if done else 'not '}committed on {node_id}" for node_id, done in found.items()),
+        "; ".join(
+            f"{request} is {'' if done else 'not '}committed on {node_id}" for node_id, done in found.items()
+        ),
     )
 
 
@@ -183,11 +194,15 @@ def request_waits(play: Play, request: str) -> Verdict:
 def bookings(play: Play, members: Sequence[str], text: str) -> Verdict:
     wanted = set() if text == "none" else set(text.replace(",", " ").replace(" and ", " ").split())
     held = {
-        node_id: sorted(booking for booking in visible(play.world.core(node_id).state) if booking.startswith("c"))
+        node_id: sorted(
+            booking for booking in visible(play.world.core(node_id).state) if booking.startswith("c")
+        )
         for node_id in members
     }
     holds = all(set(ids) == wanted for ids in held.values())
-    return Verdict(holds, "; ".join(f"{node_id}: {', '.join(ids) or 'none'}" for node_id, ids in held.items()))
+    return Verdict(
+        holds, "; ".join(f"{node_id}: {', '.join(ids) or 'none'}" for node_id, ids in held.items())
+    )
 
 
 # Reads.
@@ -242,15 +257,26 @@ def needs_snapshot(play: Play, member: str, leader: str) -> Verdict:
     return Verdict(member in needy, f"{leader} sees these behind its log: {', '.join(needy) or 'nobody'}")
 
 
+@_sentence("{member} asks for the snapshot from byte {offset:number} on")
+def asks_from(play: Play, member: str, offset: int) -> Verdict:
+    """Held back or on the way."""
+    asked = [
+        message.offset_bytes
+        for sender, _, message in play.world.wire + play.world.held
+        if sender == member and isinstance(message, m.SnapshotWant)
+    ]
+    return Verdict(offset in asked, f"{member} asks for the snapshot from these bytes on: {asked}")
+
+
 @_sentence("{member} is up")
 def is_up(play: Play, member: str) -> Verdict:
     one = play.world.members[member]
-    return Verdict(one.core is not None, one.stopped or ("up" if one.core else "down"))
+    return Verdict(one.core is not None, one.stopped_because or ("up" if one.core else "down"))
 
 
 @_sentence("{member} stopped: {text}")
 def stopped(play: Play, member: str, text: str) -> Verdict:
-    why = play.world.members[member].stopped
+    why = play.world.members[member].stopped_because
     return Verdict(text in why, f"{member} stopped: {why}" if why else f"{member} did not stop")
 
 

@@ -9,8 +9,8 @@
       member | role      | term
       n1     | candidate | 1
 
-A sentence is a template of `steps.py` or `expectations.py` with its blanks filled in. What is expected and what is are shown side by side
-when they differ, with the file, the line, all members and the last messages. `update` writes tables (and `expect n1 log …`) anew.
+A sentence is a template of `steps.py`, `clients.py` or `expectations.py` with its blanks filled in. When an expectation does not hold, it and what
+is are shown side by side, with the file, the line, all members and the last messages. `update` writes tables (and `expect n1 log …`) anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from node.core import Core
 from tests.scenarios import words
-from tests.scenarios.world import BrokenPromiseError, World
+from tests.scenarios.member import BrokenPromiseError, Parcel
+from tests.scenarios.world import World
 
 FOLDER = Path(__file__).parent
 ALL_COLUMNS = ("member", "role", "term", "vote", "log", "on disk", "commit", "applied")
@@ -40,7 +41,12 @@ class Verdict(NamedTuple):
     actual: str
 
 
-_NUMBERS = {word: number for number, word in enumerate("no one two three four five six seven eight nine".split())}
+_NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    )
+}
 _UNITS = {"ms": 0.001, "s": 1.0, "minutes": 60.0, "hour": 3600.0, "hours": 3600.0}
 
 
@@ -134,6 +140,7 @@ class Play:
         self.requests: dict[str, int] = {}
         self.envelopes: dict[str, tuple[str, Any, str]] = {}  # (person, command, key) of each request
         self.reads: dict[str, int] = {}
+        self.copies: list[Parcel] = []
         self.submitted = 0
 
     def expect(self, text: str) -> Verdict:
@@ -147,7 +154,9 @@ class Play:
         for title, parcels in (("On the way", self.world.wire), ("Held back", self.world.held)):
             if parcels:
                 lines.append(f"{title}:")
-                lines += [f"  {a} -> {b}  {words.message(message)}" for a, b, message in parcels[:SHOWN_EVENTS]]
+                lines += [
+                    f"  {a} -> {b}  {words.message(message)}" for a, b, message in parcels[:SHOWN_EVENTS]
+                ]
         lines.append("What happened last:")
         return "\n".join(lines + [f"  {event}" for event in self.world.trace[-SHOWN_EVENTS:]])
 
@@ -178,14 +187,18 @@ class Scenario:
             while number < len(self.lines):
                 line, number = self.lines[number], number + 1
                 table: list[str] = []
-                while line.strip() == "expect members" and number < len(self.lines) and "|" in self.lines[number]:
+                while (
+                    line.strip() == "expect members"
+                    and number < len(self.lines)
+                    and "|" in self.lines[number]
+                ):
                     table.append(self.lines[number])
                     number += 1
                 told = len(play.world.trace)
-                result += self._line(play, number - len(table), line, table, update)
+                written = self._line(play, number - len(table), line, table, update)
+                result += written
                 if tell is not None:
-                    tell(line)
-                    for event in [*table, *(f"      {event}" for event in play.world.trace[told:])]:
+                    for event in [*written, *(f"      {event}" for event in play.world.trace[told:])]:
                         tell(event)
         finally:
             play.world.close()
@@ -205,7 +218,11 @@ class Scenario:
                 return [self._expectation(play, place, text.removeprefix("expect "), update)]
             STEPS.say(play, text)
         except ScenarioError as error:
-            raise ScenarioError(str(error) if str(error).startswith(place) else f"{place}\n{error}{play.report()}") from error
+            raise ScenarioError(
+                str(error) if str(error).startswith(place) else f"{place}\n{error}{play.report()}"
+            ) from error
+        except KeyError as error:
+            raise ScenarioError(f"{place}\nthere is no {error}\n{play.report()}") from error
         except (BrokenPromiseError, ValueError) as error:
             raise ScenarioError(f"{place}\n{error}\n{play.report()}") from error
         return [line]
@@ -220,12 +237,15 @@ class Scenario:
 
     def _table(self, play: Play, place: str, table: list[str], update: bool) -> list[str]:
         wanted = [[cell.strip() for cell in row.split("|")] for row in table]
+        wanted = [(row + [""] * len(wanted[0]))[: len(wanted[0])] for row in wanted]
         unknown = [column for column in wanted[0] if column not in words.COLUMNS]
         if unknown or wanted[0][0] != "member":
             raise ScenarioError(f"a table begins with `member`; its columns are {', '.join(words.COLUMNS)}")
         actual = words.rows(play.world, wanted[0], [row[0] for row in wanted[1:]])
         if wanted != actual and not update:
-            raise ScenarioError(f"{place}\n{_beside(words.layout(wanted), words.layout(actual))}\n{play.report()}")
+            raise ScenarioError(
+                f"{place}\n{_beside(words.layout(wanted), words.layout(actual))}\n{play.report()}"
+            )
         return words.layout(actual)
 
 
@@ -235,6 +255,16 @@ def _beside(expected: list[str], actual: list[str]) -> str:
     for one, other in zip(expected, actual, strict=True):
         lines.append(f"  {'>' if one != other else ' '} {one.ljust(width)}   {other}")
     return "\n".join(lines)
+
+
+def reference() -> list[str]:
+    """Every sentence, as README.md lists them."""
+    lines = ["### Steps", "", "| Sentence | What happens |", "|---|---|"]
+    for one in STEPS.sentences:
+        lines.append(f"| `{one.template}` | {(one.function.__doc__ or '').splitlines()[0]} |")
+    lines += ["", "### Expectations", ""]
+    lines += [f"- `expect {one.template}`" for one in EXPECTATIONS.sentences]
+    return lines
 
 
 def all_scenarios() -> list[Path]:

@@ -1,29 +1,18 @@
-"""The sentences that do something: time, messages, links, disks, clients, operators."""
+"""The sentences that do something to a cluster: time, messages, links, processes and disks. Clients and operators are in `clients.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from node.core import Core
-from statemachine.commands import (
-    BookSeat,
-    CancelBooking,
-    Command,
-    DayGrid,
-    Envelope,
-    OpenSession,
-    RegisterUser,
-    encode_envelope,
-)
-from statemachine.records import CELLS_PER_DAY
+from node import transfer
 from tests.scenarios import words
+from tests.scenarios.member import Parcel
 from tests.scenarios.scenario import STEPS, Play, ScenarioError
-from tests.scenarios.world import REQUEST_SECONDS, STEP_SECONDS, Parcel
-from tests.statemachine.builders import DAY_MS, HOUR, MONTH_MS, NOW_MS, OPEN_CELL, TODAY, birth
+from tests.scenarios.world import STEP_SECONDS
 
 RUN_SECONDS = 15.0  # how long `run until` tries
+CAMPAIGN_ROUNDS = 3  # whoever learns of a later term by its first pre-vote needs another one
 TIMEOUT_SECONDS = 3.0  # how long a member may take to time out, with all others standing still
-_CELLS_PER_MINUTE = 1 / 5
 _sentence = STEPS.sentence
 
 
@@ -32,37 +21,14 @@ _sentence = STEPS.sentence
 
 @_sentence("timers fire in the order {order}")
 def timers(play: Play, order: Sequence[str]) -> None:
+    """Who loses patience first, from now on; without it n1 before n2 and so on."""
     play.world.patience = list(order)
 
 
 @_sentence("{count:number} members/member")
 def members(play: Play, count: int) -> None:
+    """New, connected, with empty disks; nobody leads."""
     play.world.found(count)
-
-
-@_sentence("a running cluster of {count:number}, led by {leader:member}")
-def running_cluster(play: Play, count: int, leader: str) -> None:
-    """Elected, born (a space with seats A1 to A6), ann and bob logged in, everything committed everywhere."""
-    world = play.world
-    names = [f"n{number + 1}" for number in range(count)]
-    world.patience = [leader, *(name for name in names if name != leader)]
-    world.found(count)
-    run_until(play, f"{leader} leads")
-    run_until(play, "all agree")
-    commands: list[tuple[str, Command]] = [("x", birth())]
-    for person in ("ann", "bob"):
-        commands.append((f"login:{person}", RegisterUser(person, person, person, f"hash-{person}")))
-        commands.append((f"login:{person}", OpenSession(f"s-{person}", person, f"hash-{person}", "", MONTH_MS)))
-    tokens = [
-        _submit(play, leader, scope, f"{words.KEY}setup {number}", "", command)
-        for number, (scope, command) in enumerate(commands)
-    ]
-    world.members[leader].turn()
-    if not world.run(RUN_SECONDS, lambda: all(token in world.answers for token in tokens)):
-        raise ScenarioError("the cluster was not born")
-    run_until(play, "all agree")
-    world.run(0.3)
-    world.trace.clear()
 
 
 # Time and elections.
@@ -103,12 +69,14 @@ def times_out(play: Play, member: str) -> None:
 def campaigns(play: Play, member: str) -> None:
     """It times out and wins its pre-vote; its vote requests then lie on the wire."""
     world = play.world
-    times_out(play, member)
-    for kind, a, b in (("pre-vote requests", member, None), ("pre-vote answers", None, member)):
-        for parcel in world.take(words.matches(kind, a, b)):
-            world.deliver(parcel)
-    if not any(map(words.matches("vote requests", member, None), world.wire + world.held)):
-        raise ScenarioError(f"{member} did not win its pre-vote")
+    for _ in range(CAMPAIGN_ROUNDS):
+        times_out(play, member)
+        for kind, a, b in (("pre-vote requests", member, None), ("pre-vote answers", None, member)):
+            for parcel in world.take(words.matches(kind, a, b)):
+                world.deliver(parcel)
+        if any(map(words.matches("vote requests", member, None), world.wire + world.held)):
+            return
+    raise ScenarioError(f"{member} did not win its pre-vote")
 
 
 # Messages.
@@ -137,8 +105,17 @@ def deliver_newest(play: Play, kind: str, a: str | None, b: str | None) -> None:
     play.world.deliver(newest)
 
 
+@_sentence("deliver the first {kind}[ from {a:member}][ to {b:member}]")
+def deliver_first(play: Play, kind: str, a: str | None, b: str | None) -> None:
+    """The first one alone; the others stay on the wire."""
+    first, *others = _taken(play, kind, a, b)
+    play.world.wire = others + play.world.wire
+    play.world.deliver(first)
+
+
 @_sentence("drop {kind}[ from {a:member}][ to {b:member}]")
 def drop(play: Play, kind: str, a: str | None, b: str | None) -> None:
+    """They never arrive."""
     _taken(play, kind, a, b)
 
 
@@ -147,6 +124,23 @@ def _taken(play: Play, kind: str, a: str | None, b: str | None) -> list[Parcel]:
     if not taken:
         raise ScenarioError(f"there are no such {kind} on the way")
     return taken
+
+
+@_sentence("keep a copy of {kind}[ from {a:member}][ to {b:member}]")
+def keep_copy(play: Play, kind: str, a: str | None, b: str | None) -> None:
+    """For `deliver the copies`: what an old connection or a slow network brings once more."""
+    play.copies = [
+        parcel for parcel in play.world.wire + play.world.held if words.matches(kind, a, b)(parcel)
+    ]
+    if not play.copies:
+        raise ScenarioError(f"there are no such {kind} on the way")
+
+
+@_sentence("deliver the copies")
+def deliver_copies(play: Play) -> None:
+    """Once more, or late."""
+    for parcel in play.copies:
+        play.world.deliver(parcel)
 
 
 @_sentence("hold {kind}[ from {a:member}][ to {b:member}]")
@@ -179,11 +173,13 @@ def cut_off(play: Play, those: Sequence[str]) -> None:
 
 @_sentence("cut {ones:members} from {others:members}")
 def cut_between(play: Play, ones: Sequence[str], others: Sequence[str]) -> None:
+    """Both ways, silently."""
     play.world.cut({(a, b) for a in ones for b in others} | {(b, a) for a in ones for b in others})
 
 
 @_sentence("cut the way from {a:member} to {others:members}")
 def cut_one_way(play: Play, a: str, others: Sequence[str]) -> None:
+    """One way, silently."""
     play.world.cut({(a, b) for b in others})
 
 
@@ -201,6 +197,7 @@ def break_links(play: Play, member: str) -> None:
 
 @_sentence("the links of {member} are made anew")
 def connect(play: Play, member: str) -> None:
+    """To all that live."""
     play.world.connect(member)
 
 
@@ -213,6 +210,7 @@ def crash(play: Play, those: Sequence[str]) -> None:
 
 @_sentence("restart {those:members}")
 def restart(play: Play, those: Sequence[str]) -> None:
+    """With what is on the disk; connections are made anew."""
     for member in those:
         play.world.restart(member)
 
@@ -225,6 +223,7 @@ def freeze(play: Play, member: str) -> None:
 
 @_sentence("thaw {member}")
 def thaw(play: Play, member: str) -> None:
+    """It goes on where it was, and what waited arrives."""
     world = play.world
     world.members[member].frozen = False
     world.wire += [parcel for parcel in world.held if parcel.receiver == member]
@@ -243,18 +242,19 @@ def disk_waits(play: Play, member: str) -> None:
 @_sentence("sync {member}")
 def sync(play: Play, member: str) -> None:
     """What was decided so far is durable now, and what rested on it leaves."""
-    play.world.members[member].write()
-    play.world.members[member].release()
+    play.world.members[member].sync()
 
 
 @_sentence("sync {member} and crash it before anything leaves")
 def sync_and_crash(play: Play, member: str) -> None:
+    """The smallest gap there is: durable, and nobody was told."""
     play.world.members[member].write()
     play.world.crash(member)
 
 
 @_sentence("the disk of {member} works again")
 def disk_works(play: Play, member: str) -> None:
+    """What waited becomes durable, and leaves."""
     play.world.members[member].disk_waits = False
     play.world.members[member].turn()
 
@@ -267,112 +267,5 @@ def snapshot(play: Play, member: str) -> None:
 
 @_sentence("snapshots travel in pieces of {size:number} bytes")
 def piece_size(play: Play, size: int) -> None:
-    play.world.cut_snapshots_into(size)
-
-
-# Clients.
-
-
-def _submit(play: Play, node_id: str, scope: str, key: str, session: str, command: Command) -> int:
-    play.submitted += 1
-    envelope = Envelope(play.submitted, scope, key, b"", DAY_MS, NOW_MS + DAY_MS, session, command)
-    if not play.world.core(node_id).execute(play.submitted, encode_envelope(envelope), REQUEST_SECONDS):
-        raise ScenarioError(f"{node_id} takes no more commands")
-    return play.submitted
-
-
-def _receive(play: Play, member: str, request: str, person: str, command: Command, key: str) -> None:
-    if request in play.requests:
-        raise ScenarioError(f"there is a {request} already")
-    play.envelopes[request] = (person, command, key)
-    play.requests[request] = _submit(play, member, person, key, f"s-{person}", command)
-    play.world.members[member].turn()
-
-
-@_sentence("{member} receives book {seat} {clock} as {request}[ by {person}]")
-def book(play: Play, member: str, seat: str, clock: str, request: str, person: str | None) -> None:
-    """A seat for an hour of today (UTC), by ann unless it says bob. The booking gets the name of the request."""
-    hours, minutes = map(int, clock.split(":"))
-    start = TODAY * CELLS_PER_DAY + hours * HOUR + round(minutes * _CELLS_PER_MINUTE)
-    grid = DayGrid(play.world.core(member).state.spaces["hq"].revision, HOUR, ((OPEN_CELL, 14),))
-    command = BookSeat(request, "hq", seat, start, 1, grid)
-    _receive(play, member, request, person or "ann", command, words.KEY + request)
-
-
-@_sentence("{member} receives cancel {booking:request} as {request}")
-def cancel(play: Play, member: str, booking: str, request: str) -> None:
-    _receive(play, member, request, play.envelopes[booking][0], CancelBooking(booking), words.KEY + request)
-
-
-@_sentence("{member} receives {first:request} again as {request}")
-def again(play: Play, member: str, first: str, request: str) -> None:
-    """The same command with the same idempotency key, as a client sends it that got no answer."""
-    _receive(play, member, request, *play.envelopes[first])
-
-
-@_sentence("{member} receives {count:number} registrations from {first:request} on")
-def registrations(play: Play, member: str, count: int, first: str) -> None:
-    """Many small commands: accounts named as their requests."""
-    for number in range(count):
-        name = f"c{int(first[1:]) + number}"
-        command = RegisterUser(name, name, name, f"hash-{name}")
-        _receive(play, member, name, "ann", command, words.KEY + name)
-
-
-@_sentence("{member} is asked to read as {read}")
-def read(play: Play, member: str, read: str) -> None:
-    """A linearizable read; what it saw is kept when it is answered."""
-    play.reads[read] = len(play.reads) + 1
-    play.world.core(member).read(play.reads[read])
-    play.world.members[member].turn()
-
-
-@_sentence("a leader may have {number} entries in flight")
-def in_flight(play: Play, number: int) -> None:
-    """Usually two; what comes meanwhile shares the next entry."""
-    play.world.hurry("MAX_ENTRIES_IN_FLIGHT", number)
-
-
-# Operators, clocks and broken machines.
-
-
-@_sentence("{member} hands over")
-def hands_over(play: Play, member: str) -> None:
-    if not _hand_over(play, play.world.core(member)):
-        raise ScenarioError(f"{member} found nobody to hand over to")
-
-
-@_sentence("{member} cannot hand over")
-def cannot_hand_over(play: Play, member: str) -> None:
-    if _hand_over(play, play.world.core(member)):
-        raise ScenarioError(f"{member} did hand over")
-
-
-def _hand_over(play: Play, core: Core) -> bool:
-    accepted = core.transfer_leadership()
-    play.world.members[core.node_id].turn()
-    return accepted
-
-
-@_sentence("the clock of {member} is {time} {way}")
-def skew(play: Play, member: str, time: float, way: str) -> None:
-    play.world.members[member].skew_ms = round(time * 1000) * (1 if way == "ahead" else -1)
-
-
-@_sentence("the clock of {member} is set right")
-def set_right(play: Play, member: str) -> None:
-    play.world.members[member].skew_ms = 0
-
-
-@_sentence("digests are compared at every {number} entries")
-def compare_every(play: Play, number: int) -> None:
-    play.world.hurry("CHECKPOINT_EVERY", number)
-
-
-@_sentence("a bit of the state of {member} flips")
-def flip(play: Play, member: str) -> None:
-    """Memory is not what was written to it; nothing notices but the digests."""
-    play.world.check_digests = False
-    state = play.world.core(member).state
-    state.digest = bytes([state.digest[0] ^ 1]) + state.digest[1:]
-
+    """Usually 256 KiB."""
+    play.world.patch(transfer, "CHUNK_BYTES", size)

@@ -8,7 +8,8 @@ from node import messages as m
 from node.core import Core
 from node.journal import NO_OP, Entry
 from statemachine.commands import decode_batch, decode_envelope
-from tests.scenarios.world import Member, Parcel, World
+from tests.scenarios.member import Member, Parcel
+from tests.scenarios.world import World
 
 
 def _plain(kind: type) -> Callable[[m.Message], bool]:
@@ -21,6 +22,7 @@ KINDS: dict[str, Callable[[m.Message], bool]] = {
     "vote requests": _plain(m.RequestVote),
     "votes": _plain(m.Vote),
     "appends": _plain(m.AppendEntries),
+    "entries": lambda message: isinstance(message, m.AppendEntries) and bool(message.entries),
     "acknowledgements": lambda message: isinstance(message, m.AppendAnswer) and message.success,
     "rejections": lambda message: isinstance(message, m.AppendAnswer) and not message.success,
     "hand-overs": _plain(m.TimeoutNow),
@@ -77,7 +79,9 @@ def message(item: m.Message) -> str:
         case m.PreVoteAnswer():
             return f"pre-vote answer: {'yes' if item.granted else 'no'} (term {item.term})"
         case m.RequestVote():
-            return f"vote request for term {item.term}; log ends with {item.last_log_index}:{item.last_log_term}"
+            return (
+                f"vote request for term {item.term}; log ends with {item.last_log_index}:{item.last_log_term}"
+            )
         case m.Vote():
             return f"vote in term {item.term}"
         case m.AppendEntries():
@@ -96,7 +100,8 @@ def message(item: m.Message) -> str:
         case m.SnapshotWant():
             return f"snapshot request: from byte {item.offset_bytes}"
     name = next(name for name, belongs in KINDS.items() if belongs(item))
-    return f"{name.removesuffix('s')} {item}"
+    fields = ", ".join(f"{field} {getattr(item, field)}" for field in item.__struct_fields__)
+    return f"{name.removesuffix('s')}: {fields}"
 
 
 def _living(cell: Callable[[Member, Core], object]) -> Callable[[Member], str]:
@@ -105,7 +110,7 @@ def _living(cell: Callable[[Member, Core], object]) -> Callable[[Member], str]:
 
 def _role(member: Member) -> str:
     if member.core is None:
-        return "stopped" if member.stopped else "down"
+        return "stopped" if member.stopped_because else "down"
     return "frozen" if member.frozen else member.core.role
 
 
