@@ -14,7 +14,11 @@ from tests.simulation.recorder import DOWN, Recorder, Span, Struck
 from tests.simulation.world import World
 
 LEFT, WIDTH = 70, 1330
-BAR, MARK, GAP = 26, 7, 12
+BAR, GAP = 26, 12
+MARK, CLOSE_MARK = (
+    7,
+    13,
+)  # height of a fault in the panel of the whole run, and in the close one, where it has its name
 MARK_ROWS = 3  # faults that overlap on one member are drawn below each other
 CLOSE_SECONDS = 5.0  # the second panel: so much before the violation
 GOLDEN_ANGLE = 137.5  # between the hues of terms that follow each other
@@ -23,6 +27,10 @@ _FAULT_COLOURS = (
     ("slow|torn|reconnect", "#d68910"), ("disk|sync|rot|wipe", "#6e2c00"), ("snapshot|install|transfer", "#1f618d"),
     ("skew|clock", "#117a65"),
 )  # fmt: skip
+_LEGEND = (
+    "a member's bar: the hue is its term; dark = leader, pale = follower, striped = candidate, empty = down · below it its faults · "
+    "red line: the violation"
+)
 _STYLE = (
     "text{font:12px sans-serif;fill:#222}.small{font-size:10px}.title{font-size:15px;font-weight:bold}"
     ".on{fill:#fff;font-size:11px}"
@@ -37,6 +45,12 @@ class _Panel(NamedTuple):
     start: float
     end: float
     top: float
+    mark: int
+
+    @property
+    def lane(self) -> int:
+        """Height of a member and its faults."""
+        return BAR + MARK_ROWS * self.mark + GAP
 
     def x(self, moment: float) -> float:
         """Where that moment is."""
@@ -46,25 +60,26 @@ class _Panel(NamedTuple):
 
 def draw(world: World, recorder: Recorder, title: str, violation: str) -> str:
     """The whole picture."""
-    lane = BAR + MARK_ROWS * MARK + GAP
-    height = len(world.nodes) * lane + 50
     end = max(world.now, 0.1)
-    panels = [_Panel(0.0, end, 60)]
+    panels = [_Panel(0.0, end, 80, MARK)]
     if violation and end > 2 * CLOSE_SECONDS:
-        panels.append(_Panel(end - CLOSE_SECONDS, end, 60 + height + 30))
-    total = panels[-1].top + height + 10
+        below = panels[0].top + len(world.nodes) * panels[0].lane + 70
+        panels.append(_Panel(end - CLOSE_SECONDS, end, below, CLOSE_MARK))
+    total = panels[-1].top + len(world.nodes) * panels[-1].lane + 50
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 30}" height="{total:.0f}">',
         f'<style>{_STYLE}</style><defs>{_STRIPES}</defs><rect width="100%" height="100%" fill="#fff"/>',
         f'<text class="title" x="10" y="22">{escape(title)}</text>',
         f'<text x="10" y="42" style="fill:#c0392b">{escape(violation[:200])}</text>',
+        f'<text class="small" x="10" y="60">{_LEGEND}</text>',
     ]
     for panel in panels:
         for row, node_id in enumerate(world.nodes):
-            parts += _member(panel, panel.top + row * lane, node_id, recorder)
-        parts += _axis(panel, panel.top + len(world.nodes) * lane)
+            parts += _member(panel, panel.top + row * panel.lane, node_id, recorder)
+        bottom = panel.top + len(world.nodes) * panel.lane
+        parts += _axis(panel, bottom)
         if violation:
-            parts += _violation(panel, height, world, violation)
+            parts += _violation(panel, bottom, world, violation)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -109,18 +124,18 @@ def _marks(panel: _Panel, top: float, node_id: str, struck: list[Struck]) -> lis
             continue
         row = next((row for row in range(MARK_ROWS) if free[row] <= one.at), MARK_ROWS - 1)
         free[row] = until
-        x, x_end, y = panel.x(one.at), panel.x(until), top + row * MARK
+        x, x_end, y = panel.x(one.at), panel.x(until), top + row * panel.mark
         colour = next(
             (colour for kinds, colour in _FAULT_COLOURS if re.search(kinds, one.fault.kind)), "#555"
         )
         parts.append(
             _rect(
-                x, y, x_end, MARK - 2, f'fill="{colour}" fill-opacity="0.75"', f"{one.at:.3f} s: {one.fault}"
+                x, y, x_end, panel.mark - 2, f'fill="{colour}" fill-opacity="0.5"', f"{one.at:.3f} s: {one.fault}"
             )
         )
-        if panel.end - panel.start <= CLOSE_SECONDS:
+        if panel.mark == CLOSE_MARK:
             parts.append(
-                f'<text class="small" x="{x + 2:.1f}" y="{y + MARK:.1f}">#{one.fault.number} {one.fault.kind}</text>'
+                f'<text class="small" x="{x + 2:.1f}" y="{y + panel.mark - 4:.1f}">#{one.fault.number} {one.fault.kind}</text>'
             )
     return parts
 
@@ -138,16 +153,16 @@ def _axis(panel: _Panel, y: float) -> list[str]:
     return parts
 
 
-def _violation(panel: _Panel, height: float, world: World, violation: str) -> list[str]:
+def _violation(panel: _Panel, bottom: float, world: World, violation: str) -> list[str]:
     x = panel.x(world.now)
     parts = [
-        f'<line x1="{x:.1f}" y1="{panel.top - 6}" x2="{x:.1f}" y2="{panel.top + height - 20}" stroke="#e00" stroke-width="2"/>'
+        f'<line x1="{x:.1f}" y1="{panel.top - 6}" x2="{x:.1f}" y2="{bottom + 20}" stroke="#e00" stroke-width="2"/>'
     ]
     named = set(re.findall(r"\bk\d+\b", violation))
     for operation in world.operations:
         if operation.key in named:
             until = operation.done_at if operation.done_at is not None else world.now
-            y = panel.top + height - 24
+            y = bottom + 20
             tip = f"{operation.key} {operation.kind}: asked {operation.invoked_at:.3f} s, answered {operation.done_at}"
             parts.append(_rect(panel.x(operation.invoked_at), y, panel.x(until), 9, 'fill="#e00"', tip))
             parts.append(f'<text x="10" y="{y + 9:.1f}">{escape(operation.key)}</text>')

@@ -112,7 +112,8 @@ class Recorder:
 
     def fault(self, fault: Fault, victim_id: str) -> None:
         """A fault of the plan begins; its line is in the trace of the world."""
-        victims = dict.fromkeys((victim_id, *fault.group))
+        everybody = self._world.ids if fault.kind == "crash_all" else ()
+        victims = dict.fromkeys((victim_id, *fault.group, *everybody))
         self.struck.append(Struck(fault.at, fault, tuple(victims)))
 
     def sent(self, a: str, b: str, payload: bytes) -> None:

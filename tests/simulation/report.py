@@ -10,6 +10,7 @@ from tests.simulation.runs import Job, Result, watch_job
 
 TOLD_LINES = 40
 LAST_SECONDS = 4.0
+LINE_CHARACTERS = 180
 
 
 class NotTheSameRunError(Exception):
@@ -21,7 +22,10 @@ def tell(job: Job) -> tuple[Result, list[str], str]:
     recorder = Recorder()
     world, result = watch_job(job, recorder)
     title = f"seed {job.seed}, {job.members} members, {world.now:.3f} s"
-    return result, recorder.lines(), draw(world, recorder, title, result.violation)
+    lines = recorder.lines()
+    if result.violation:
+        lines.append(f"{world.now:9.4f}  VIOLATION  {result.violation}")
+    return result, lines, draw(world, recorder, title, result.violation)
 
 
 def write_report(result: Result, directory: Path) -> tuple[Path, list[str]]:
@@ -51,4 +55,7 @@ def write_report(result: Result, directory: Path) -> tuple[Path, list[str]]:
 def last_lines(lines: list[str], end: float) -> list[str]:
     """The last steps before the end."""
     recent = [line for line in lines if float(line[:9]) >= end - LAST_SECONDS]
-    return recent[-TOLD_LINES:]
+    return [
+        line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + "…"
+        for line in recent[-TOLD_LINES:]
+    ]
