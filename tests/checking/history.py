@@ -105,10 +105,16 @@ class Operation:
 
 
 def cells_text(first: int, bits: int) -> str:
-    """The numbers of the cells in a bitmap."""
-    return (
-        "{" + ", ".join(str(first + place) for place in range(bits.bit_length()) if bits >> place & 1) + "}"
-    )
+    """The numbers of the cells in a bitmap, runs as ranges."""
+    runs = []
+    place = 0
+    while bits >> place:
+        start = place + ((bits >> place) & -(bits >> place)).bit_length() - 1
+        place = start
+        while bits >> place & 1:
+            place += 1
+        runs.append(f"{first + start}" if place == start + 1 else f"{first + start}..{first + place - 1}")
+    return "{" + ", ".join(runs) + "}"
 
 
 def unknown(operation: Operation) -> bool:

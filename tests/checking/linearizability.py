@@ -19,12 +19,14 @@ import math
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal
+from heapq import heappop, heappush
+from typing import Generic, Literal, TypeAlias
 
-from tests.checking.history import Operation, settled, unknown, widened
+from tests.checking.history import Operation, ReadSeat, ReadUser, settled, unknown, widened
 from tests.checking.models import Model, SeatModel, State, UserModel, by_seat, by_user, pure
 
 MAX_STEPS = 400_000  # of one part: about a second
+HINT_REACH = 200  # configurations tried to let one operation happen where it claims to have
 STORY_LINES = 12
 MAX_SHRINKING_RUNS = 60
 
@@ -64,7 +66,33 @@ class _Return:
     operation: Operation
     bit: int
     changing: list[tuple[int, Operation]]  # others under way that may change the state: their bits, and they
-    unchanging: list[tuple[int, Operation]]  # those that do not, under way since some time before this return
+    unchanging: list[tuple[int, Operation]]  # those that do not, this one included
+    claims: list[
+        tuple[int, Operation]
+    ]  # those that claim an earlier place in the log, in that order; then this one
+    unclaimed: list[tuple[int, Operation]]  # of those that may change the state, those that claim no place
+    bits: dict[int, int]  # by number of the operation
+
+    def order(self, bit: int, bits: dict[int, int]) -> None:
+        """Fill in what follows from the rest."""
+        self.bits = bits
+        place = _place(self.operation)
+        everybody = {pair[0]: pair for pair in (*self.changing, *self.unchanging) if pair[0] != bit}
+        earlier = [pair for pair in everybody.values() if pair[1].index > 0 and _place(pair[1]) < place]
+        self.claims = [*sorted(earlier, key=lambda pair: _place(pair[1])), (bit, self.operation)]
+        self.unclaimed = [pair for pair in self.changing if not pair[1].index]
+        # What the clients know the answer of has to happen anyway; guesses come last.
+        self.changing.sort(key=lambda pair: pair[1].returned)
+
+
+def _place(operation: Operation) -> tuple[float, bool, int]:
+    """Where an operation claims to stand: reads after the whole of their entry; without a claim, after all."""
+    return (operation.index or math.inf, isinstance(operation.ask, ReadSeat | ReadUser), operation.position)
+
+
+_Way: TypeAlias = tuple[
+    State, int, tuple[Operation, ...]
+]  # a state, what has taken effect, and in which order
 
 
 class _UndecidedError(Exception):
@@ -119,42 +147,84 @@ class Search(Generic[State]):
         return done, placed
 
     def _ways(self, node: _Node[State]) -> Iterator[_Node[State]]:
-        """How the next return can have come about; the fewest other operations first."""
+        """How the next return can have come about: as the answers claim, and then in every other manner, the nearest first."""
         event = self._returns[node.depth]
         done, placed = self._absorb(node.state, node.done, event)
-        frontier = [(node.state, done, placed)]
-        seen: set[Hashable] = {(done, node.state)}
-        while frontier:
-            for state, done, placed in frontier:
-                way = self._take(state, done, event)
-                if way is not None:
-                    yield _Node(way[0], way[1] & ~event.bit, placed + way[2], node, node.depth + 1)
-            further = []
-            for state, done, placed in frontier:
-                if done & event.bit:
-                    continue  # it has returned: what comes after it comes with the next return
-                for bit, operation in event.changing:
-                    if done & bit:
-                        continue
-                    after = self._step(state, operation)
-                    if after is None or (after == state and unknown(operation)):
-                        continue
-                    mask, more = self._absorb(after, done | bit, event)
-                    if (mask, after) not in seen:
-                        seen.add((mask, after))
-                        further.append((after, mask, (*placed, operation, *more)))
-            frontier = further
+        claimed = self._as_claimed(node.state, done, placed, event)
+        if claimed is not None:
+            yield self._after(claimed, event, node)
+        for way in self._reach(node.state, done, placed, event, event.operation, event.changing):
+            yield self._after(way, event, node)
+
+    @staticmethod
+    def _after(way: _Way[State], event: _Return, node: _Node[State]) -> _Node[State]:
+        state, done, placed = way
+        return _Node(state, done & ~event.bit, placed, node, node.depth + 1)
+
+    def _as_claimed(
+        self, state: State, done: int, placed: tuple[Operation, ...], event: _Return
+    ) -> _Way[State] | None:
+        """Everything under way that claims an earlier place than the returning operation, in that order, and then itself.
+
+        Claims are hints: a system that makes none, or lies, only costs time. What claims no place is used where nothing else helps.
+        """
+        for bit, operation in event.claims:
+            if done & bit:
+                continue
+            way = next(self._reach(state, done, placed, event, operation, event.unclaimed, HINT_REACH), None)
+            if way is None:
+                return None
+            state, done, placed = way
+            done |= bit
+            done, more = self._absorb(state, done, event)
+            placed += more
+        return state, done, placed
+
+    def _reach(
+        self,
+        state: State,
+        done: int,
+        placed: tuple[Operation, ...],
+        event: _Return,
+        target: Operation,
+        candidates: list[tuple[int, Operation]],
+        limit: int = MAX_STEPS,
+    ) -> Iterator[_Way[State]]:
+        """Every way to let `target` take effect after some of the candidates: best first, by how far its answer is from being right."""
+        bit = event.bits[target.number]
+        heap = [(self._model.gap(state, target), 0, 0, state, done, placed)]
+        seen: set[Hashable] = {(done, state)}
+        pushed = 0
+        while heap and pushed <= limit:
+            _, length, _, state, done, placed = heappop(heap)
+            way = self._take(state, done, placed, bit, target)
+            if way is not None:
+                yield way
+            if done & bit:
+                continue  # what comes after a return comes with the next one
+            for other_bit, operation in candidates:
+                if done & other_bit or operation is target:
+                    continue
+                after = self._step(state, operation)
+                if after is None or (after == state and unknown(operation)):
+                    continue
+                mask, more = self._absorb(after, done | other_bit, event)
+                if (mask, after) not in seen:
+                    seen.add((mask, after))
+                    pushed += 1
+                    order = (*placed, operation, *more)
+                    heappush(heap, (self._model.gap(after, target), length + 1, pushed, after, mask, order))
 
     def _take(
-        self, state: State, done: int, event: _Return
-    ) -> tuple[State, int, tuple[Operation, ...]] | None:
-        """The returning operation takes effect here, unless it has."""
-        if done & event.bit:
-            return state, done, ()
-        if pure(event.operation):
+        self, state: State, done: int, placed: tuple[Operation, ...], bit: int, target: Operation
+    ) -> _Way[State] | None:
+        """The operation takes effect here, unless it has."""
+        if done & bit:
+            return state, done, placed
+        if pure(target):
             return None  # it would have been absorbed
-        after = self._step(state, event.operation)
-        return None if after is None else (after, done, (event.operation,))
+        after = self._step(state, target)
+        return None if after is None else (after, done, (*placed, target))
 
 
 def _schedule(operations: Sequence[Operation]) -> list[_Return]:
@@ -175,14 +245,13 @@ def _schedule(operations: Sequence[Operation]) -> list[_Return]:
             bits[place] = free.pop() if free else 1 << len(under_way)
             under_way[place] = operation
             continue
-        event = _Return(operation, bits[place], [], [])
+        event = _Return(operation, bits[place], [], [], [], [], {})
         for other, open_operation in under_way.items():
             if pure(open_operation):
                 event.unchanging.append((bits[other], open_operation))
             elif other != place:
                 event.changing.append((bits[other], open_operation))
-        # What the clients know the answer of has to happen anyway; guesses come last.
-        event.changing.sort(key=lambda pair: pair[1].returned)
+        event.order(bits[place], {one.number: bits[where] for where, one in under_way.items()})
         returns.append(event)
         free.append(bits[place])
         del under_way[place]
@@ -198,10 +267,21 @@ def check(
         if search.run():
             return Verdict(part, "linearizable", search.steps, len(operations))
     except _UndecidedError:
+        # Through a smaller window there is less under way, and a contradiction that shows there is one of the whole.
+        for projection in model.projections(operations):
+            failed = _fails(model, projection, max_steps // 10)
+            if failed is not None:
+                return _violation(part, model, projection, failed, max_steps)
         story = (
             f"{part}: undecided after {search.steps} steps; {search.deepest.depth} returns could be explained"
         )
         return Verdict(part, "undecided", search.steps, len(operations), story)
+    return _violation(part, model, operations, search, max_steps)
+
+
+def _violation(
+    part: str, model: Model[State], operations: Sequence[Operation], search: Search[State], max_steps: int
+) -> Verdict:
     offending, smallest = _smallest(model, _prefix(search, operations), search, max_steps)
     return Verdict(
         part,

@@ -36,6 +36,10 @@ class Model(Protocol[State]):
         """The state after `operation`, or None when it cannot have happened there with the answer it had."""
         ...
 
+    def gap(self, state: State, operation: Operation) -> int:
+        """How far the state is from one in which the operation could have happened: the search goes where this is small."""
+        ...
+
     def describe(self, state: State) -> str:
         """For people."""
         ...
@@ -105,6 +109,15 @@ class SeatModel:
         if answer is None or (answer == "ok") == (booking in state.gone):
             return state
         return None
+
+    def gap(self, state: SeatState, operation: Operation) -> int:
+        """Cells that are wrong."""
+        ask = operation.ask
+        if isinstance(ask, ReadSeat) and isinstance(operation.answer, int):
+            return (
+                (state.taken >> (ask.first - self._first) & ((1 << ask.cells) - 1)) ^ operation.answer
+            ).bit_count()
+        return int(self.step(state, operation) is None)
 
     def describe(self, state: SeatState) -> str:
         """Who holds what."""
@@ -205,6 +218,16 @@ class UserModel:
                 buckets[hash(line.booking) % _BUCKETS].add((line.booking, line.status))
             known = self._answers[operation.number] = tuple(frozenset(bucket) for bucket in buckets)
         return known
+
+    def gap(self, state: UserState, operation: Operation) -> int:
+        """Lines that are wrong."""
+        if isinstance(operation.ask, ReadUser):
+            return sum(
+                len(mine ^ told)
+                for mine, told in zip(state, self._answer(operation), strict=True)
+                if mine != told
+            )
+        return int(self.step(state, operation) is None)
 
     def describe(self, state: UserState) -> str:
         """The list."""

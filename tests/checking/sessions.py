@@ -170,12 +170,18 @@ def _seat(part: list[Operation]) -> list[str]:
         ignored |= masks.get(name, 0)
     broken = []
     taken = 0
+    live: set[str] = set()
     for operation in _in_log_order(part):
         ask = operation.ask
         if isinstance(ask, Book):
             taken |= masks[ask.booking]
+            live.add(ask.booking)
         elif isinstance(ask, Cancel):
-            taken &= ~masks.get(ask.booking, 0)
+            if (
+                ask.booking in live
+            ):  # cancelling twice is answered alike, and the cells may be somebody else's by then
+                live.remove(ask.booking)
+                taken &= ~masks[ask.booking]
         elif isinstance(ask, ReadSeat) and isinstance(operation.answer, int):
             window = (1 << ask.cells) - 1
             wrong = (

@@ -190,15 +190,28 @@ def test_stale_reads_are_not_for_this_judge() -> None:
 
 
 def test_what_needs_too_many_steps_is_a_failure() -> None:
-    """Twenty unknown bookings and a page that none of them explains: all subsets would have to be tried."""
+    """Twenty unknown bookings of two cells, and a page that shows one cell taken: all subsets would have to be tried."""
+    story = Story()
+    for number in range(20):
+        story.add(0, FOREVER, book(number, f"b{number}", cells=2), None)
+    story.add(1, 2, ReadSeat("A1", 0, 32), 1 << 10)
+    report = check_history(story.operations, max_steps=5_000)
+    assert [verdict.outcome for verdict in report.verdicts if not verdict.ok] == ["undecided"]
+    assert not report.ok
+    assert "undecided after" in report.story
+
+
+def test_a_smaller_window_decides_what_the_whole_does_not() -> None:
+    """Twenty unknown bookings, and a cell that is taken and that none of them asked for."""
     story = Story()
     for number in range(20):
         story.add(0, FOREVER, book(number, f"b{number}"), None)
     story.add(1, 2, ReadSeat("A1", 0, 32), 1 << 30)
-    report = check_history(story.operations, max_steps=20_000)
-    assert [verdict.outcome for verdict in report.verdicts if not verdict.ok] == ["undecided"]
-    assert not report.ok
-    assert "undecided after" in report.story
+    (verdict,) = (
+        verdict for verdict in check_history(story.operations, max_steps=5_000).verdicts if not verdict.ok
+    )
+    assert verdict.outcome == "violation"
+    assert [operation.ask for operation in verdict.offending] == [ReadSeat("A1", 30, 1)]
 
 
 # Against brute force.

@@ -1,13 +1,15 @@
 """The load of a world: clients that book and cancel through any member, try again with the same key when they do not know what became of it,
-and read on every member.
+and read on every member, at both levels. Each user is one session that moves between members and carries along the newest index it has seen.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from statemachine.commands import (
     BirthCluster,
@@ -18,11 +20,13 @@ from statemachine.commands import (
     Envelope,
     NewSpace,
     OpenSession,
+    RegisterUser,
     encode_envelope,
 )
 from statemachine.outcomes import Outcome
-from statemachine.records import Seat
+from statemachine.records import CELLS_PER_DAY, Booking, Seat
 from statemachine.state import State
+from tests.checking.history import Ask, Book, Cancel, ReadSeat, ReadUser
 from tests.simulation.events import stream
 from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
 
@@ -34,6 +38,9 @@ READ_SHARE = 0.25
 CANCEL_SHARE = 0.2
 FIRST_DAY = (EPOCH_MS // 300_000 // 288 + 2) * 288  # in cells of five minutes
 DAY_CELLS = 24 * 8
+STALE_SHARE = 0.3  # of the reads
+FLOOR_SHARE = 0.7  # of the stale reads: those that say what their session has seen
+FLOOR_WAITS = 20  # so many times, a little apart, a stale read waits for a member to come up to its floor
 MUST_SEE = (
     100  # of the newest acknowledged operations, those that every read must show (the end must show all)
 )
@@ -51,6 +58,8 @@ class Operation:
     seat: str = ""
     floor: int = 0  # newest log index that anybody had seen when this was asked (real-time order)
     attempts: int = 0
+    user: str = ""
+    number: int = -1  # in the history of the witness
     outcome: Outcome | None = None
     done_at: float | None = None
 
@@ -65,6 +74,7 @@ class Clients:
         self._acknowledged: deque[Operation] = deque(maxlen=MUST_SEE)
         self.reads_judged = 0
         self._next_id = 0
+        self._users = [f"u{number + 1}" for number in range(world.settings.users)]
 
     def _new_id(self) -> int:
         self._next_id += 1
@@ -78,18 +88,43 @@ class Clients:
         world = self._world
         seats = tuple(Seat(f"A{number}", f"A{number}") for number in range(world.settings.seats))
         space = NewSpace("hq", "HQ", "UTC", 0, 1440, 60, seats)
-        birth = Operation(
-            "birth", "birth", BirthCluster("admin", "admin", "admin", "hash", (space,)), world.now
-        )
-        login = Operation("login", "login", OpenSession("s1", "admin", "hash", "", 10**10), world.now)
-        self._begin(birth, "x", "", lambda: self._begin(login, "x", "", self._operate))
+        birth = BirthCluster("admin", "admin", "admin", "hash", (space,))
+        self._prepare(self._preparations(birth))
+
+    def _preparations(self, birth: BirthCluster) -> Iterator[Operation]:
+        """What has to be done before the load, one after the other: the birth, and a session for each user."""
+        now = self._world.now
+        yield Operation("birth", "birth", birth, now)
+        for user in self._users:
+            yield Operation(f"register-{user}", "register", RegisterUser(user, user, user, "hash"), now)
+            yield Operation(f"login-{user}", "login", OpenSession(f"s-{user}", user, "hash", "", 10**10), now)
+
+    def _prepare(self, left: Iterator[Operation]) -> None:
+        operation = next(left, None)
+        if operation is None:
+            self._operate()
+        else:
+            self._begin(operation, "x", "", lambda: self._prepare(left))
 
     def _begin(
         self, operation: Operation, scope: str, session_id: str, then: Callable[[], None] | None = None
     ) -> None:
         operation.floor = self._world.judge.newest_seen
+        ask = self._ask_of(operation)
+        if ask is not None:
+            operation.number = self._world.witness.asked(operation.user, ask)
         self.operations.append(operation)
         self._attempt(operation, scope, session_id, then)
+
+    @staticmethod
+    def _ask_of(operation: Operation) -> Ask | None:
+        """What the client knows of it: the name of a new booking is told with the answer."""
+        match operation.command:
+            case BookSeat(seat_id=seat, start_cell=cell, slots=slots, grid=grid):
+                return Book(operation.user, seat, cell, cell + slots * grid.slot_cells)
+            case CancelBooking(booking_id=booking):
+                return Cancel(operation.user, operation.seat, booking)
+        return None
 
     def _some_node(self) -> SimNode:
         return self._world.nodes[self._rng.choice(self._world.ids)]
@@ -110,10 +145,13 @@ class Clients:
             world.at(again, retry)
             return
         request_id = self._new_id()
-        envelope = encode_envelope(
-            Envelope(
-                request_id, scope, operation.key, b"f", 86_400_000, 1 << 50, session_id, operation.command
+        command = operation.command
+        if isinstance(command, BookSeat):  # a node makes a new name for every request that reaches it
+            command = msgspec.structs.replace(
+                command, booking_id=f"{command.booking_id}.{operation.attempts}"
             )
+        envelope = encode_envelope(
+            Envelope(request_id, scope, operation.key, b"f", 86_400_000, 1 << 50, session_id, command)
         )
         finished = False
 
@@ -143,6 +181,8 @@ class Clients:
             return
         operation.outcome, operation.done_at = outcome, self._world.now
         self._world.note(f"{operation.key} {outcome.code} at {outcome.index}.{outcome.position}")
+        if operation.number >= 0:
+            self._world.witness.answered(operation.number, outcome)
         self._world.judge.answered(operation, outcome.index)
         if outcome.ok:
             self._acknowledged.append(operation)
@@ -160,8 +200,10 @@ class Clients:
         booked = [op for op in self._acknowledged if op.kind == "book"]
         if roll < READ_SHARE + CANCEL_SHARE and booked:
             target = rng.choice(booked)
-            assert isinstance(target.command, BookSeat)
-            operation = Operation(f"k{number}", "cancel", CancelBooking(target.command.booking_id), world.now)
+            assert target.outcome is not None and isinstance(target.outcome.result, Booking)
+            cancel = CancelBooking(target.outcome.result.id)
+            operation = Operation(f"k{number}", "cancel", cancel, world.now, target.cell, target.seat)
+            operation.user = target.user
         else:
             cell = FIRST_DAY + 12 * rng.randrange(DAY_CELLS)
             seat = f"A{rng.randrange(world.settings.seats)}"
@@ -171,7 +213,8 @@ class Clients:
             grid = DayGrid(revision, 12, ((FIRST_DAY, DAY_CELLS),))
             command = BookSeat(f"b{number}", "hq", seat, cell, 1, grid)
             operation = Operation(f"k{number}", "book", command, world.now, cell, seat)
-        self._begin(operation, "admin", "s1")
+            operation.user = rng.choice(self._users)
+        self._begin(operation, operation.user, f"s-{operation.user}")
 
     def _revision(self) -> str | None:
         """Of the space that is booked, as some member knows it."""
@@ -181,10 +224,34 @@ class Clients:
         return None
 
     def _read(self) -> None:
-        world = self._world
+        rng = self._rng
         node = self._some_node()
-        if node.core is None or world.now < node.paused_until:
+        user = rng.choice(self._users)
+        ask = ReadUser(user) if rng.random() < 0.3 else self._page(rng.randrange(self._world.settings.seats))
+        if rng.random() < STALE_SHARE:
+            floor = self._world.witness.floors[user] if rng.random() < FLOOR_SHARE else 0
+            self._stale(node, self._world.witness.asked(user, ask, "stale", floor), floor, FLOOR_WAITS)
+        elif node.core is not None and self._world.now >= node.paused_until:
+            self._linearizable(node, self._world.witness.asked(user, ask))
+
+    @staticmethod
+    def _page(seat: int) -> ReadSeat:
+        """All days that are booked in this world."""
+        days = -(-DAY_CELLS * 12 // CELLS_PER_DAY)
+        return ReadSeat(f"A{seat}", FIRST_DAY, days * CELLS_PER_DAY)
+
+    def _stale(self, node: SimNode, number: int, floor: int, waits: int) -> None:
+        """Answered from what a member has, as soon as that has come up to the floor; given up after a while."""
+        world = self._world
+        if node.core is None or world.now < node.paused_until or node.core.applied_index < floor:
+            if waits:
+                world.at(0.05, lambda: self._stale(self._some_node(), number, floor, waits - 1))
             return
+        world.witness.read(number, node.core.state, node.core.applied_index, "hq")
+
+    def _linearizable(self, node: SimNode, number: int) -> None:
+        world = self._world
+        assert node.core is not None
         token = self._new_id()
         must_see = tuple(self._acknowledged)
         floor = world.judge.newest_seen
@@ -192,6 +259,7 @@ class Clients:
         def judge(state: State, _index: int) -> None:
             self.reads_judged += 1
             assert node.core is not None
+            world.witness.read(number, state, node.core.applied_index, "hq")
             world.judge.read(node, node.core.applied_index, floor)
             for operation in must_see:
                 world.judge.must_hold(operation, state, f"linearizable read on {node.node_id}")

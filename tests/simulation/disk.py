@@ -157,7 +157,7 @@ class SimDisk:
         self._files: dict[str, _Content] = {}
         self._durable_names: dict[str, _Content] = {}
         self._changes: list[_Change] = []  # since the last sync of the directory
-        self._struck = ""  # the failpoint at which the process has died
+        self.struck = ""  # the failpoint at which the process has died, or was refused, since the last crash
         self.crash_in: int | None = None  # die at the n-th system call from now; below zero: dead
         self.full = False
         self.failing = False  # syncs return EIO
@@ -175,7 +175,7 @@ class SimDisk:
         armed = failpoints.armed
         phase = failpoints.due(self)
         if phase:
-            self._struck = armed or ""
+            self.struck = armed or ""
             if phase == "before":
                 self.die(phase)
         return phase
@@ -188,7 +188,7 @@ class SimDisk:
     def die(self, phase: str) -> None:
         """The process dies here; until `crash`, nothing works."""
         self.crash_in = -1
-        raise SimulatedCrashError(self._struck or phase)
+        raise SimulatedCrashError(self.struck or phase)
 
     def touch(self, call: str, size_bytes: int) -> None:
         """Every system call passes here: the place where a crash or a full disk strikes."""
@@ -285,7 +285,7 @@ class SimDisk:
             self._durable_names = dict(self._files)
             self._changes.clear()
         self.crash_in = None
-        self._struck = ""
+        self.struck = ""
         self.full = self.failing = self.unreadable = False
 
     def rot(self) -> tuple[str, int] | None:

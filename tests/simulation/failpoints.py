@@ -42,6 +42,7 @@ PHASES: Final[dict[str, tuple[str, ...]]] = {
 }
 NOT_CRASHES: Final = ("short", "error")  # the member is told of these, and stops by itself
 RECEIVERS: Final = frozenset({"disk", "_disk", "file", "_file"})  # what node/ calls its disks and files
+PASSED_SHARE: Final = 0.8  # of the choices that can come true at once
 _DISK_MODULE: Final = "disk.py"  # the port itself is not a user of it
 
 
@@ -128,10 +129,13 @@ class Failpoints:
         )
 
     def choose(self, rng: random.Random, hit: frozenset[str] = frozenset()) -> str:
-        """A random point that was struck neither here nor in `hit` (a campaign's memory), else any."""
+        """A random point that was struck neither here nor in `hit` (a campaign's memory), else any; mostly one that is passed in this world."""
         every = points()
-        fresh = [name for name in every if name not in hit and name not in self.crashed]
-        return rng.choice(fresh or every)
+        fresh = [name for name in every if name not in hit and name not in self.crashed] or every
+        if rng.random() < PASSED_SHARE:
+            passed = {name for name, site in self._sites.items() if site.passes}
+            fresh = [name for name in fresh if name.rpartition("/")[0] in passed] or fresh
+        return rng.choice(fresh)
 
 
 # What there is, read from the source.

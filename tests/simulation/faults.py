@@ -4,6 +4,7 @@
 |---|---|
 | crash, crash_majority, crash_all | members die, with power lost to their disks, and start again |
 | crash_in_call | dies inside the n-th write, sync, rename or removal from now |
+| crash_at | dies at a named place of the code, or is refused there by the disk (`failpoints`) |
 | cut, isolate, halves, bridge, one_way | paths are cut for a while; `bridge` leaves one member that sees two halves that do not see each other |
 | pause, pause_several | members stand still and go on as if nothing had been |
 | freeze, slow_link | what a member sends arrives late: all at once, or trickling |
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 CLOCK_SETTLES_SECONDS = 3.5  # samples of a clock that was wrong are forgotten by then (`node.clock`)
 MAX_SKEW_MS = 3_600_000
 CALLS_AHEAD = 12  # `crash_in_call` strikes within so many system calls
+PASSES_AHEAD = 3  # `crash_at` strikes within so many passes of its place
 LIFE_KINDS = ("add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators")
 
 
@@ -126,6 +128,14 @@ def _crash_in_call(world: World, fault: Fault, victim: SimNode, dice: random.Ran
         world.faults.crash(victim, 0.2, after=fault.duration)
 
 
+def _crash_at(world: World, fault: Fault, victim: SimNode, dice: random.Random) -> None:
+    """At one named place of the code, now, or in a start after the crash that follows if it is not passed until then."""
+    point = world.failpoints.choose(dice)
+    world.note(f"{victim.node_id} will be struck at {point}")
+    world.failpoints.arm(point, 1 + dice.randrange(PASSES_AHEAD), victim.disk)
+    world.faults.crash(victim, 0.2, after=fault.duration)
+
+
 def _pause(world: World, fault: Fault, victim: SimNode, _dice: random.Random) -> None:
     for node in world.faults.all_of(fault, victim):
         node.paused_until = max(node.paused_until, world.now + fault.duration)
@@ -190,6 +200,7 @@ _STRIKES: dict[str, Strike] = {
     "crash_majority": _crash_majority,
     "crash_all": _crash_all,
     "crash_in_call": _crash_in_call,
+    "crash_at": _crash_at,
     "pause": _pause,
     "pause_several": _pause,
     "transfer": _transfer,

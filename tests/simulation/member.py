@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EPOCH_MS = 1_800_000_000_000
 TICK_SECONDS = 0.02
+RESTART_SECONDS = 0.2  # after a death at a failpoint
 SEGMENT_BYTES = 512 << 10  # small, so that segments turn over
 
 
@@ -53,7 +54,7 @@ class SimNode:
     def __init__(self, world: World, node_id: str) -> None:
         self.world = world
         self.node_id = node_id
-        self.disk = SimDisk(world.rng)
+        self.disk = SimDisk(world.rng, world.failpoints)
         self.pipeline: Pipeline | None = None
         self.boots = 0
         self.paused_until = 0.0
@@ -76,8 +77,15 @@ class SimNode:
         return self.pipeline.fetcher
 
     def boot(self) -> None:
+        """Start the process; it may die while it starts."""
         self.disk.full = self.disk.failing = False  # nobody starts a member again before its disk is sound
         self.boots += 1
+        try:
+            self._start()
+        except (SimulatedCrashError, OSError):
+            self._die()
+
+    def _start(self) -> None:
         addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.ids}
         self.identity = storage.read_identity(
             self.disk,
@@ -159,8 +167,12 @@ class SimNode:
 
     def _die(self) -> None:
         self.pipeline = None
+        struck = self.disk.struck
         self.disk.crash()
         self.world.links_of_dead(self.node_id)
+        if struck:  # at a failpoint, nobody knew when
+            self.world.note(f"{self.node_id} was struck at {struck}")
+            self.world.faults.restart_later(self, RESTART_SECONDS)
 
     # The journal's thread.
 

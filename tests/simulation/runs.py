@@ -111,7 +111,7 @@ def watch_job(job: Job, recorder: Observer | None) -> tuple[World, Result]:
         kind,
         detail,
         dict(world.faults.kinds),
-        dict(world.failpoints),
+        dict(world.failpoints.crashed),
     )
     return world, result
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.member import SimNode
 
 FAULTS = (
-    "crash", "crash", "crash_majority", "crash_all", "crash_in_call", "cut", "isolate", "halves", "bridge", "one_way",
+    "crash", "crash", "crash_majority", "crash_all", "crash_in_call", "crash_at", "crash_at", "cut", "isolate", "halves", "bridge", "one_way",
     "pause", "pause_several", "freeze", "slow_link", "torn_frame", "reconnect", "slow_disk", "full_disk", "failing_sync", "bit_rot",
     "snapshot", "install", "transfer", "skew", "clock_jumps",
 )  # fmt: skip
@@ -28,6 +28,7 @@ class Settings:
     only: frozenset[int] | None = None  # of the plan, the faults with these numbers (None: all)
     operation_every_seconds: float = 0.02
     seats: int = 4
+    users: int = 8
     snapshot_every: int = 60
     trim_behind: int = 5
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot

@@ -8,8 +8,8 @@ Where what is:
 - `settings`: what a world may contain;
 - `events`: virtual time, the streams of chance, the trace and its hash;
 - `plan` and `faults` (with `faults_network`, `faults_disk`): the faults of a run as a list made up before it begins, and what each kind does;
-- `network`: connections between members; `disk`: disks; `member`: one member, the driver around the shipped core;
-- `clients`: the load; `judge`: what is checked;
+- `network`: connections between members; `disk` and `failpoints`: disks; `member`: one member, the driver around the shipped core;
+- `clients`: the load; `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
   `recorder` and `picture`: a run in words and as a drawing.
 
@@ -19,18 +19,19 @@ Where what is:
 from __future__ import annotations
 
 import random
-from collections import Counter
 from typing import Protocol
 
 from node import engine
 from tests.simulation.clients import Clients, Operation
 from tests.simulation.events import Timeline, Trace, stream
+from tests.simulation.failpoints import Failpoints
 from tests.simulation.faults import Injector
 from tests.simulation.judge import Judge
 from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
 from tests.simulation.plan import Fault, make_plan
 from tests.simulation.settings import Settings
+from tests.simulation.witness import Witness
 
 __all__ = ["Operation", "Settings", "ViolationError", "World"]
 
@@ -78,7 +79,8 @@ class World:
         self.faults = Injector(self)
         self.plan = make_plan(seed, self.settings, self.ids)
         self.installs = 0
-        self.failpoints: Counter[str] = Counter()
+        self.failpoints = Failpoints()
+        self.witness = Witness(self)
         self.calm = False
         for node_id in self.ids:
             self.add_member(node_id)
@@ -128,10 +130,12 @@ class World:
         self._end_faults()
         self.timeline.run_until(self.settings.fault_seconds + self.settings.calm_seconds)
         self.judge.end()
+        self.witness.judge()
 
     def _end_faults(self) -> None:
         self.calm = True
         self.note("calm")
+        self.failpoints.disarm()
         self.network.heal()
         for node in self.nodes.values():
             node.paused_until = node.slow_until = self.now
@@ -149,5 +153,6 @@ class World:
         return (
             f"seed {self.seed}: {self.faults.kinds.total()} faults, {answered} operations, {self.clients.reads_judged} reads, "
             f"{len(self.judge.leaders)} terms with a leader, {self.installs} installs, {self.network.messages} messages, "
-            f"trace {self.trace_hash}"
+            f"{self.failpoints.crashed.total()} failpoints, checked in {self.witness.cpu_seconds * 1000:.0f} ms of CPU and "
+            f"{self.witness.steps} steps, trace {self.trace_hash}"
         )
