@@ -9,13 +9,16 @@ from collections.abc import Sequence
 
 from environment import PYTHON, ROOT, VENV, SetupError, ensure
 
+FRESH_SEEDS = 200
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
 Installs all that the tests need into .venv and runs every one of them: ruff (rules and format), mypy (strict),
-import-linter (the layers) and pytest. Arguments go to pytest, for example:
+import-linter (the layers), pytest, and 200 fresh seeds of a simulated minute on all cores. Arguments go to pytest, for example:
 
   ./scripts/test tests/node -k secret
+
+and then there is no simulation.
 
 Exits 0 only when every check has passed."""
 
@@ -38,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         ("import-linter", [str(binaries / "lint-imports")]),
         ("pytest", [str(PYTHON), "-m", "pytest", *arguments]),
     ]
+    if not arguments:
+        seeds = ["-m", "tests.simulation.campaign", "--seeds", str(FRESH_SEEDS), "--minimise"]
+        checks.append((f"simulation, {FRESH_SEEDS} fresh seeds", [str(PYTHON), *seeds]))
     verdicts = []
     for name, command in checks:
         print(f"\n=== {name} {'=' * (90 - len(name))}", flush=True)

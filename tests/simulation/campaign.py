@@ -170,9 +170,11 @@ class Campaign:
 
     def report(self, pool: Pool) -> None:
         """Tell of the violations, and shrink them when asked to."""
+        shrunk: set[str] = set()
         for result in self.failed[:MAX_TOLD]:
             self._tell(result)
-            if self._arguments.minimise:
+            if self._arguments.minimise and result.kind not in shrunk:
+                shrunk.add(result.kind)  # one of each kind is enough to begin with
                 smallest = self._minimised(result, pool)
                 if smallest.job.only != result.job.only:
                     self._tell(smallest)
