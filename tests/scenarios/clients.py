@@ -172,4 +172,5 @@ def flip(play: Play, member: str) -> None:
     """Memory is not what was written to it; nothing notices but the digests."""
     play.world.check_digests = False
     state = play.world.core(member).state
-    state.digest = bytes([state.digest[0] ^ 1]) + state.digest[1:]
+    bit = 1 << play.world.ids.index(member) % 8
+    state.digest = bytes([state.digest[0] ^ bit]) + state.digest[1:]
