@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.controls.planted import ENGINE, RULES
+from tests.controls.planted import SECTIONS
 from tests.controls.registry import Control, Directed, Elsewhere, InLogs, InWorld, pinned_seeds
 
 PAGE = Path(__file__).parents[2] / "docs" / "planted-defects.md"
@@ -48,17 +48,10 @@ def rows(controls: list[Control]) -> list[str]:
 
 def rendered() -> str:
     """Everything between the two marks."""
-    parts = [
-        BEGIN,
-        "",
-        "### The consensus library",
-        "",
-        *rows(ENGINE),
-        "",
-        "### The rules and the design",
-        "",
-    ]
-    return "\n".join([*parts, *rows(RULES), "", END])
+    parts = [BEGIN, ""]
+    for title, controls in SECTIONS.items():
+        parts += [f"### {title}", "", *rows(controls), ""]
+    return "\n".join([*parts, END])
 
 
 def page_with_table(page: str) -> str:
