@@ -170,14 +170,11 @@ class SimDisk:
         failpoints = self.failpoints
         site = failpoints.site(call, frame)
         site.passes += 1
-        if site is not failpoints.armed_site:
+        if site.armed is None or (due := failpoints.due(site, self)) is None:
             return ""
-        armed = failpoints.armed
-        phase = failpoints.due(self)
-        if phase:
-            self.struck = armed or ""
-            if phase == "before":
-                self.die(phase)
+        self.struck, phase = due
+        if phase == "before":
+            self.die(phase)
         return phase
 
     def leave(self, phase: str) -> None:

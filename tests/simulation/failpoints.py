@@ -47,13 +47,26 @@ _DISK_MODULE: Final = "disk.py"  # the port itself is not a user of it
 
 
 class Site:
-    """One place in the code, and how often it was passed. Compared by identity."""
+    """One place in the code: how often it was passed, and what is armed there."""
 
-    __slots__ = ("name", "passes")
+    __slots__ = ("armed", "name", "passes")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.passes = 0
+        self.armed: _Armed | None = None
+
+
+class _Armed:
+    """What is to happen at a site."""
+
+    __slots__ = ("left", "owner", "phase", "point")
+
+    def __init__(self, point: str, phase: str, left: int, owner: object) -> None:
+        self.point = point
+        self.phase = phase
+        self.left = left
+        self.owner = owner
 
 
 @functools.cache
@@ -66,29 +79,29 @@ def _function_of(code: CodeType) -> str:
 
 
 class Failpoints:
-    """The points of one world. At most one is armed; it strikes the n-th time that it is passed, once."""
+    """The points of one world. Each strikes once when it is armed: at the n-th pass from then."""
 
     def __init__(self) -> None:
         self.crashed: Counter[str] = Counter()  # points that struck (the errors of NOT_CRASHES among them)
-        self.armed: str | None = None
-        self.armed_site: Site | None = None
-        self._phase = ""
-        self._owner: object = None
-        self._left = 0
         self._sites: dict[str, Site] = {}
         self._by_code: dict[tuple[CodeType, str], Site] = {}
 
     def arm(self, point: str, nth: int = 1, owner: object = None) -> None:
-        """Strike when `point` is passed for the `nth` time from now, on any disk or on the one that is given."""
-        name, _, self._phase = point.rpartition("/")
-        if self._phase not in PHASES.get(name.rpartition(":")[2], ()) or nth < 1:
+        """Strike when `point` is passed for the `nth` time from now, on any disk or on the one that is given. One point of a site at a time."""
+        name, _, phase = point.rpartition("/")
+        if phase not in PHASES.get(name.rpartition(":")[2], ()) or nth < 1:
             raise ValueError(f"{point} is no failpoint")
-        self.armed, self._left, self._owner = point, nth, owner
-        self.armed_site = self._sites.setdefault(name, Site(name))
+        self._sites.setdefault(name, Site(name)).armed = _Armed(point, phase, nth, owner)
 
     def disarm(self) -> None:
         """Nothing is armed."""
-        self.armed = self.armed_site = None
+        for site in self._sites.values():
+            site.armed = None
+
+    @property
+    def armed(self) -> list[str]:
+        """What waits to be passed."""
+        return [site.armed.point for site in self._sites.values() if site.armed is not None]
 
     def site(self, call: str, frame: FrameType | None) -> Site:
         """Where in the shipped code this call comes from; the first frame under node/ counts."""
@@ -104,17 +117,18 @@ class Failpoints:
             frame = frame.f_back
         return self._sites.setdefault(f"outside:{call}", Site(f"outside:{call}"))
 
-    def due(self, owner: object) -> str:
-        """Called when the armed site is passed: the phase at which it strikes now, or nothing."""
-        if self._owner is not None and owner is not self._owner:
-            return ""
-        self._left -= 1
-        if self._left:
-            return ""
-        assert self.armed is not None
-        self.crashed[self.armed] += 1
-        self.disarm()
-        return self._phase
+    def due(self, site: Site, owner: object) -> tuple[str, str] | None:
+        """Called when an armed site is passed: the point and its phase, if it strikes now."""
+        armed = site.armed
+        assert armed is not None
+        if armed.owner is not None and owner is not armed.owner:
+            return None
+        armed.left -= 1
+        if armed.left:
+            return None
+        site.armed = None
+        self.crashed[armed.point] += 1
+        return armed.point, armed.phase
 
     @property
     def passed(self) -> Counter[str]:

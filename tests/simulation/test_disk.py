@@ -70,7 +70,7 @@ def test_the_point_strikes_at_the_nth_pass_and_on_its_own_disk() -> None:
     with pytest.raises(SimulatedCrashError, match=point):
         logs[1].append([b"two"], 0, b"")
     assert failpoints.crashed == {point: 1}
-    assert failpoints.armed is None
+    assert failpoints.armed == []
     with pytest.raises(SimulatedCrashError):
         logs[1].append([b"three"], 0, b"")  # a dead process does nothing more
 

@@ -122,6 +122,7 @@ class World:
 
     def run(self) -> None:
         """Both phases. Raises ViolationError."""
+        self.faults.before_birth()
         for node in self.nodes.values():
             node.boot()
         self.clients.start()
