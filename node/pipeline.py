@@ -24,7 +24,7 @@ Invariants.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import Any, NamedTuple, Protocol
 
 from node import messages as m
@@ -331,12 +331,13 @@ class Pipeline:
         yield OnThread(writer.publish)
         self.snapshot_index = index
         self.snapshots_written += 1
-        yield OnJournal(self._drop_old)
-        core.trim(index)
+        held = self.sender.held_indexes(core, self._monotonic())
+        yield OnJournal(lambda: self._drop_old(held))
+        core.trim(min([index, *held]))
         self._port.note(f"snapshot at entry {index} written")
 
-    def _drop_old(self) -> None:
-        storage.drop_old(self._disk, self.log)
+    def _drop_old(self, held: Collection[int] = ()) -> None:
+        storage.drop_old(self._disk, self.log, held)
         # Counted from here: what was kept for the older snapshot must not put off the next one.
         self._journal_bytes_at_snapshot = self.log.size_bytes
 

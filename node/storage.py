@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import msgspec
@@ -220,10 +220,14 @@ def open_storage(disk: Disk, identity: Identity, segment_bytes: int = SEGMENT_BY
     return Opened(log, journal, head, state)
 
 
-def drop_old(disk: Disk, log: SegmentedLog) -> None:
-    """After a new snapshot is durable: keep the last two, and the journal back to the older of them."""
+def drop_old(disk: Disk, log: SegmentedLog, held: Collection[int] = ()) -> None:
+    """After a new snapshot is durable: keep the last two, and the journal back to the older of them.
+
+    Snapshots at the indexes of `held` stay as well: somebody is fetching them. Our own recovery does not need them.
+    """
     names = snapshots.published(disk)
     for name in names[: -snapshots.KEPT]:
-        disk.remove(name)
+        if snapshots.index_of(name) not in held:
+            disk.remove(name)
     if len(names) >= snapshots.KEPT:
         log.drop_through(snapshots.index_of(names[-snapshots.KEPT]))

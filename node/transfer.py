@@ -2,12 +2,18 @@
 
 The consensus core never sends a snapshot: it only notices that a peer needs one (F11), and does not see that peer until it has it. One piece is
 under way at a time, asked for by the receiver, so the transfer paces itself, leaves room for heartbeats, and goes on where it
-stopped after a cut. The receiver verifies the file whole, replaces its own journal and state by it, and says so by asking for what is behind its end.
+stopped after a cut. What a peer is fetching stays what it is offered, and is held: its file is not removed and the log behind it is
+not trimmed (within bounds), or a peer that is slower than two snapshots of ours would begin anew for ever. The receiver verifies the file
+whole, replaces its own journal and state by it, and says so by asking for what is behind its end.
+
+Another leader has snapshots of other indexes, so after a change of leaders a transfer begins anew; if it happens to have the same one, the
+bytes are the same and it goes on. A receiver that restarts begins anew as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from node import snapshots
 from node.core import Core
@@ -17,6 +23,15 @@ from node.messages import Message, SnapshotChunk, SnapshotOffer, SnapshotWant
 
 CHUNK_BYTES = 256 << 10
 OFFER_AGAIN_SECONDS = 1.0
+HOLD_SECONDS = 120.0  # since a peer last asked for a piece: the longest cut, and the longest installation, that needs no new beginning
+MAX_HELD_ENTRIES = 200_000  # of the log, kept in memory behind what is being fetched
+
+
+class _Fetch(NamedTuple):
+    """What a peer is fetching, and when it last asked for a piece."""
+
+    name: str
+    wanted_at: float
 
 
 class SnapshotSender:
@@ -26,9 +41,27 @@ class SnapshotSender:
         self._disk = disk
         self._send = send
         self._offered_at: dict[str, float] = {}
+        self._fetches: dict[str, _Fetch] = {}
+
+    def held_indexes(self, core: Core, now: float) -> set[int]:
+        """The snapshots that peers are fetching: their files, and the entries behind them, are still needed."""
+        oldest = core.applied_index - MAX_HELD_ENTRIES
+        fresh = {
+            snapshots.index_of(fetch.name)
+            for fetch in self._fetches.values()
+            if now - fetch.wanted_at < HOLD_SECONDS
+        }
+        return {index for index in fresh if index >= oldest}
+
+    def _name_for(self, core: Core, peer_id: str, names: list[str]) -> str:
+        """What it is fetching already, as long as our log goes on from there; else the newest."""
+        fetch = self._fetches.get(peer_id)
+        if fetch is None or fetch.name not in names:
+            return names[-1]
+        return fetch.name if core.journal.first_index <= snapshots.index_of(fetch.name) else names[-1]
 
     def look(self, core: Core, now: float) -> None:
-        """Offer the newest snapshot to each peer that needs one and is not fetching."""
+        """Offer a snapshot to each peer that needs one and is not fetching."""
         for peer_id in sorted(core.guard.needs_snapshot):
             if peer_id not in core.linked or now - self._offered_at.get(peer_id, -1e9) < OFFER_AGAIN_SECONDS:
                 continue
@@ -36,7 +69,7 @@ class SnapshotSender:
             if not names:
                 continue  # the first one is being written
             self._offered_at[peer_id] = now
-            name = names[-1]
+            name = self._name_for(core, peer_id, names)
             self._send(
                 peer_id,
                 SnapshotOffer(core.guard.term, name, snapshots.index_of(name), self._disk.size_bytes(name)),
@@ -49,10 +82,12 @@ class SnapshotSender:
         if message.offset_bytes < 0:
             raise ProtocolError("snapshot wanted from before its beginning")
         self._offered_at[peer_id] = now
+        self._fetches[peer_id] = _Fetch(message.name, now)
         data = self._disk.read(message.name, message.offset_bytes, CHUNK_BYTES)
         if data:
             self._send(peer_id, SnapshotChunk(message.name, message.offset_bytes, data))
         else:
+            del self._fetches[peer_id]
             core.snapshot_shipped(peer_id, snapshots.index_of(message.name))
 
 
