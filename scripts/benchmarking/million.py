@@ -77,7 +77,7 @@ def last_index_of(config: Config, node_id: str) -> int:
     """The last entry in the journal of a member that is not running."""
     disk = RealDisk(directory_of(config, node_id))
     try:
-        identity = storage.read_identity(disk, config.cluster, node_id, config.birth())
+        identity = storage.read_identity(disk, config.cluster, node_id, config.birth)
         opened = storage.open_storage(disk, identity)
         opened.log.close()
         return opened.journal.last_index
@@ -91,7 +91,7 @@ def age(config: Config, node_id: str, index: int, ahead: int, count: int, space_
     """
     disk = RealDisk(directory_of(config, node_id))
     try:
-        identity = storage.read_identity(disk, config.cluster, node_id, config.birth())
+        identity = storage.read_identity(disk, config.cluster, node_id, config.birth)
         opened = storage.open_storage(disk, identity)
         opened.log.close()
         assert opened.head is None, "a young cluster is expected"

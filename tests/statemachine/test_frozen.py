@@ -264,3 +264,19 @@ def test_pages_cost_a_collection_nothing() -> None:
         queue.append(str(number))
     gc.collect()
     assert not any(gc.is_tracked(page) for page in queue._full)
+
+
+def test_a_restored_state_keeps_each_record_once() -> None:
+    """As a state that applied the log does; an answer about a booking that has changed since keeps the old record."""
+    world = World()
+    world.do(world.booking("b1"), scope="ann", session="s-ann", key="k1")
+    world.do(world.booking("b2", "A2"), scope="ann", session="s-ann", key="k2")
+    world.cancel("b2")
+    state = restore(world.state.freeze().chunks())
+    first, second = state.outcome_of("ann", "k1"), state.outcome_of("ann", "k2")
+    assert first is not None
+    assert first.result is state.bookings["b1"]
+    assert second is not None
+    assert isinstance(second.result, Booking)
+    assert second.result.status == "confirmed"
+    assert state.checksum() == world.state.checksum()
