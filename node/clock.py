@@ -10,7 +10,7 @@ been set right is believed at the next heartbeat.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 SAMPLES = 8
 FRESH_SECONDS = 3.0
@@ -22,29 +22,42 @@ class ClusterClock:
     """`monotonic` in seconds, `wall_ms` in milliseconds since the epoch."""
 
     def __init__(
-        self, voter_ids: list[str], monotonic: Callable[[], float], wall_ms: Callable[[], int]
+        self,
+        node_id: str,
+        voter_ids: Collection[str],
+        monotonic: Callable[[], float],
+        wall_ms: Callable[[], int],
     ) -> None:
+        self._node_id = node_id
         self._monotonic = monotonic
         self._wall_ms = wall_ms
-        self._offsets: dict[str, deque[tuple[float, float]]] = {
-            voter_id: deque(maxlen=SAMPLES) for voter_id in voter_ids
-        }
+        self._offsets: dict[str, deque[tuple[float, float]]] = {}
+        self.count(voter_ids)
+
+    def count(self, voter_ids: Collection[str]) -> None:
+        """These are the voters now."""
+        self._voters = frozenset(voter_ids)
         self.refresh()
 
     def note(self, peer_id: str, peer_wall_ms: int) -> None:
-        """A heartbeat said what that voter's wall clock showed."""
+        """A heartbeat said what that member's wall clock showed."""
         now = self._monotonic()
-        self._offsets[peer_id].append((now, peer_wall_ms - now * 1000))
+        samples = self._offsets.setdefault(peer_id, deque(maxlen=SAMPLES))
+        samples.append((now, peer_wall_ms - now * 1000))
         self.refresh()
 
     def _known(self) -> list[float]:
+        """Offsets of the voters' wall clocks from our monotonic one; our own when nothing else is known."""
         now = self._monotonic()
-        offsets = [self._wall_ms() - now * 1000]
-        for samples in self._offsets.values():
+        own = self._wall_ms() - now * 1000
+        offsets = [own] if self._node_id in self._voters else []
+        for peer_id, samples in self._offsets.items():
+            if peer_id not in self._voters:
+                continue
             fresh = [offset for heard_at, offset in samples if now - heard_at < FRESH_SECONDS]
             if fresh:
                 offsets.append(max(offset for offset in fresh if offset - fresh[-1] < LATENESS_MS))
-        return sorted(offsets)
+        return sorted(offsets) or [own]
 
     def refresh(self) -> None:
         """Look at the wall clock and at how old the samples are; called a few times a second."""
@@ -54,7 +67,7 @@ class ClusterClock:
 
     def knows_majority(self) -> bool:
         """Whether a majority of the clocks has been heard lately; before that a leader stamps nothing."""
-        return self._known_count >= (len(self._offsets) + 1) // 2 + 1
+        return self._known_count >= len(self._voters) // 2 + 1
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch by the median of the clocks heard lately (the lower one of two)."""
@@ -66,6 +79,6 @@ class ClusterClock:
 
     def is_outlier(self) -> bool:
         """Whether a majority of the voters agree with each other and not with this member's clock."""
-        if self._known_count <= (len(self._offsets) + 1) // 2 + 1:
+        if self._known_count <= len(self._voters) // 2 + 1:
             return False  # too few clocks known to say whose is wrong
         return abs(self.skew_ms()) > TOLERATED_SKEW_MS

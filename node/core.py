@@ -22,11 +22,16 @@ from typing import NamedTuple
 import msgspec
 
 from node import messages as m
+from node.changes import NOT_LEADER, Changes, admitted
 from node.clock import ClusterClock
+from node.digests import CHECKPOINT_EVERY, Digests
 from node.election import Elections
-from node.guard import FailStopError, Guard
+from node.engine import Peer
+from node.greetings import Greetings
+from node.guard import Guard
 from node.journal import Entry, RaftJournal
-from node.reads import CANNOT_SAY, LeaderReads, Reads, answer_probe
+from node.membership import ENTRY_PREFIX, Change, Introduction, Placed, Verdict, judge
+from node.reads import LeaderReads, Reads, answer_probe
 from node.replica import Role
 from node.requests import Failure, LeaderQueue, Requests
 from statemachine.commands import decode_envelope, encode_batch
@@ -38,8 +43,6 @@ EXPIRE_SECONDS = 0.05  # how often commands past their deadline are looked for
 LINK_SILENCE_SECONDS = 1.5  # a peer that sent nothing for so long is not reachable
 APPLY_COMMANDS_PER_STEP = 500  # then the driver gets a turn
 MAX_ENTRIES_IN_FLIGHT = 2  # proposed and not yet applied; more waits and shares the next entry
-CHECKPOINT_EVERY = 256  # digests are compared at multiples of that index
-CHECKPOINTS_KEPT = 64
 TRIM_BEHIND_ENTRIES = 2_000  # kept in memory behind a snapshot, so that a short absence needs no snapshot
 
 
@@ -64,6 +67,15 @@ class Fail(NamedTuple):
     failure: Failure
 
 
+class Changed(NamedTuple):
+    """Effect: how a change of the configuration ended; `code` "" = it is so."""
+
+    request_id: int
+    code: str
+    detail: str
+    at_index: int
+
+
 class ReadReady(NamedTuple):
     """Effect: the state may answer the read."""
 
@@ -73,7 +85,7 @@ class ReadReady(NamedTuple):
 
 _ROLES: tuple[Role, Role, Role] = ("follower", "candidate", "leader")  # by PySyncObj's numbers
 
-Effect = Send | Answer | Fail | ReadReady
+Effect = Send | Answer | Fail | ReadReady | Changed
 
 
 class Core:
@@ -83,45 +95,57 @@ class Core:
         self,
         *,
         node_id: str,
-        voter_ids: list[str],
+        incarnation: str,
         journal: RaftJournal,
         state: State,
         applied_index: int,
         restored: tuple[Entry, Entry] | None,
+        known_index: int = 0,
+        wants_vote: bool = True,
         monotonic: Callable[[], float],
         wall_ms: Callable[[], int],
         rng: random.Random,
     ) -> None:
         self.node_id = node_id
-        self.others = [voter_id for voter_id in voter_ids if voter_id != node_id]
+        self.incarnation = incarnation
+        self.wants_vote = wants_vote
         self.journal = journal
         self.state = state
         self.applied_index = applied_index
+        self.applied_placed = journal.placed_at(applied_index)
+        self._joined_index = known_index
         self._monotonic = monotonic
         self._effects: list[Effect] = []
         self.linked: set[str] = set()
+        self.introductions: dict[str, Introduction] = {}  # of the members whose links we have accepted
+        self.present: set[str] = set()  # of those, whose link stands
+        self.wanting_votes: set[str] = set()
+        self._greetings = Greetings()
         self._heard_at: dict[str, float] = {}
-        self.clock = ClusterClock(self.others, monotonic, wall_ms)
         self._wall_ms = wall_ms
         self._term_start_index = 0
         self.guard = Guard(
-            node_id, self.others, journal, restored, self._send, self._state_changed, monotonic
+            node_id, journal, restored, self._send, self._state_changed, monotonic, self.counts
         )
-        self.elections = Elections(self.guard, self.others, self._send, self.linked, rng, monotonic())
+        self.clock = ClusterClock(node_id, journal.placed.configuration.voters, monotonic, wall_ms)
+        self.elections = Elections(
+            self.guard, self.counts, self._may_follow, self._send, self.linked, rng, monotonic()
+        )
         self.queue = LeaderQueue()
         self.requests = Requests(self._send, self._submit)
-        self.leader_reads = LeaderReads(self.guard, self.others, self._send)
+        self.leader_reads = LeaderReads(self.guard, self.counts, self._send)
         self.reads = Reads(self._send, self._ask_locally)
+        self.changes = Changes(self, f"{rng.getrandbits(128):032x}")
         self.draining = False  # leadership is being handed over: nothing new is proposed
+        self.stopping = False  # and for good: this member is about to end
+        self.configuration_version = 0  # grows when links and addresses have to be looked at again
+        self._seats_before = journal.placed.configuration.by_id
+        journal.on_placed = self._configuration_changed
         self.busy = False  # another step should follow at once
         self._heartbeat_at = 0.0
         self._expire_at = 0.0
         self._was_leading = False
-        self._checkpoints: dict[int, bytes] = {}
-        self._peer_checkpoints: dict[str, tuple[int, bytes]] = {}
-        self.alarm = (
-            ""  # digests differ and nobody can say whose is right: told to people, acted upon by nobody
-        )
+        self.digests = Digests(self)
         self.entries_applied = 0
         self.commands_applied = 0
 
@@ -142,6 +166,11 @@ class Core:
     # What the driver can ask.
 
     @property
+    def alarm(self) -> str:
+        """What people must know and no member may act upon; "" when there is nothing."""
+        return self.digests.alarm
+
+    @property
     def leader_id(self) -> str | None:
         """Who leads, as far as this member knows: itself only while it does, another only while its link is up."""
         if self.guard.leading:
@@ -152,7 +181,37 @@ class Core:
     @property
     def role(self) -> Role:
         """This member's role."""
-        return _ROLES[self.guard.state]
+        return _ROLES[self.guard.state] if self.counts(self.node_id) else "learner"
+
+    @property
+    def others(self) -> list[str]:
+        """Ids of all other members, learners included, in order."""
+        return [seat.id for seat in self.journal.placed.configuration.seats if seat.id != self.node_id]
+
+    @property
+    def known_index(self) -> int:
+        """The newest configuration in which this member has found its place; 0 when there is none."""
+        return max(self._joined_index, self._place(self.applied_placed), self._place(self.journal.placed))
+
+    def _place(self, placed: Placed) -> int:
+        seat = placed.configuration.by_id.get(self.node_id)
+        return placed.index if seat is not None and seat.incarnation in ("", self.incarnation) else 0
+
+    def counts(self, member_id: str) -> bool:
+        """Whether that member (or this one) is a voter now, with the disk that is meant."""
+        if member_id == self.node_id:
+            incarnation: str | None = self.incarnation
+        else:
+            introduction = self.introductions.get(member_id)
+            incarnation = None if introduction is None else introduction.incarnation
+        return self.journal.placed.configuration.counts(member_id, incarnation)
+
+    def _may_follow(self, peer_id: str) -> bool:
+        return self.counts(peer_id) or admitted(
+            self.journal.placed.configuration,
+            self.applied_placed.configuration,
+            self.introductions.get(peer_id),
+        )
 
     def reachable(self, peer_id: str) -> bool:
         """Whether the peer was heard lately."""
@@ -181,8 +240,56 @@ class Core:
         self.requests.link_changed(peer_id)
         self.elections.settle_sight()
 
+    def introduction(self) -> Introduction:
+        """What this member says of itself when it dials another."""
+        seat = self.journal.placed.configuration.by_id.get(self.node_id)
+        return Introduction(
+            self.node_id,
+            self.incarnation,
+            self.applied_placed.configuration.founding,
+            self.known_index,
+            "" if seat is None else seat.raft,
+        )
+
+    def judge(self, introduction: Introduction) -> Verdict:
+        """Whether a member that dials us is let in."""
+        return judge(self.journal.placed, self.applied_placed, introduction)
+
+    def introduced(self, peer_id: str, introduction: Introduction) -> None:
+        """A member that was let in speaks to us from now on."""
+        before = self.introductions.get(peer_id)
+        if before is not None and before.incarnation != introduction.incarnation:
+            self.guard.forget(peer_id)
+        self.introductions[peer_id] = introduction
+        self.present.add(peer_id)
+        self.elections.settle_sight()
+
+    def greeted(self, peer_id: str, verdict: Verdict) -> None:
+        """A member that we dialled let us in, or refused us."""
+        self._greetings.note(verdict, self._monotonic())
+
+    def addresses(self) -> dict[str, str]:
+        """Where the other members listen: of the newest configuration, and of the applied one until that is superseded."""
+        seats = {**self.applied_placed.configuration.by_id, **self.journal.placed.configuration.by_id}
+        return {seat.id: seat.raft for seat in seats.values() if seat.id != self.node_id}
+
+    def change(self, request_id: int, change: Change) -> None:
+        """Ask the leader for another configuration; the end appears as `Changed`. A lost message is not repeated."""
+        leader_id = self.leader_id
+        if leader_id is None:
+            self._effects.append(Changed(request_id, NOT_LEADER, "no leader is known", 0))
+        elif leader_id != self.node_id:
+            self._send(leader_id, m.ChangeRequest(request_id, change))
+        else:
+            self.changes.ask(
+                change,
+                lambda code, detail, index: self._effects.append(Changed(request_id, code, detail, index)),
+                self._monotonic(),
+            )
+
     def peer_silent(self, peer_id: str) -> None:
         """The peer's connection to us broke: nothing more will come over it."""
+        self.present.discard(peer_id)
         self._heard_at.pop(peer_id, None)
         if not self.guard.leading and self.guard.engine.leader_id() == peer_id:
             self.elections.leader_lost(self._monotonic())
@@ -196,7 +303,7 @@ class Core:
         self.reads.add(token)
 
     def receive(self, peer_id: str, message: m.Message) -> None:
-        """A message of an authenticated voter. Raises ProtocolError (close the link) and FailStopError (stop)."""
+        """A message of an authenticated member. Raises ProtocolError (close the link) and FailStopError (stop)."""
         now = self._monotonic()
         self._heard_at[peer_id] = now
         match message:
@@ -231,11 +338,19 @@ class Core:
                 self.elections.on_timeout_now(peer_id, message, now)
             case m.TermNotice():
                 self.guard.on_term_notice(peer_id, message)
+            case m.ChangeRequest():
+                self._on_change_request(peer_id, message, now)
+            case m.ChangeAnswer():
+                self._effects.append(Changed(message.request, message.code, message.detail, message.index))
             case m.SnapshotOffer() | m.SnapshotWant() | m.SnapshotChunk():
                 raise AssertionError("snapshot messages belong to node.transfer")
 
     def _on_heartbeat(self, peer_id: str, message: m.Heartbeat, now: float) -> None:
         self.clock.note(peer_id, message.wall_ms)
+        if message.wants_vote:
+            self.wanting_votes.add(peer_id)
+        else:
+            self.wanting_votes.discard(peer_id)
         if message.term < self.guard.term:
             self._send(peer_id, m.TermNotice(self.guard.term))
             return
@@ -244,8 +359,15 @@ class Core:
         if message.term == self.guard.term:
             self.guard.heard_from(peer_id)
         if message.checkpoint_index:
-            self._peer_checkpoints[peer_id] = (message.checkpoint_index, message.checkpoint_digest)
-            self._compare_digests()
+            self.digests.said(peer_id, message.checkpoint_index, message.checkpoint_digest)
+
+    def _on_change_request(self, peer_id: str, message: m.ChangeRequest, now: float) -> None:
+        request = message.request
+        self.changes.ask(
+            message.change,
+            lambda code, detail, index: self._send(peer_id, m.ChangeAnswer(request, code, detail, index)),
+            now,
+        )
 
     def _on_forward(self, peer_id: str, message: m.Forward) -> None:
         refused = self._submit_from(peer_id, message.request_ids, message.envelopes)
@@ -267,10 +389,7 @@ class Core:
         )
 
     def _ask_locally(self, on_index: Callable[[int], None]) -> None:
-        if self.others:
-            self.leader_reads.ask(on_index, self.own_term_applied(), self._monotonic())
-        else:
-            on_index(self.guard.commit_index if self.own_term_applied() else CANNOT_SAY)
+        self.leader_reads.ask(on_index, self.own_term_applied(), self._monotonic())
 
     # A step.
 
@@ -282,6 +401,8 @@ class Core:
         self.guard.engine.tick()
         self._settle_leadership()
         self._apply_committed()
+        self.changes.look(now)
+        self._greetings.look(self, now)
         self.requests.look(self.leader_id, self.guard.term, self.node_id, self.linked, now)
         self.leader_reads.look(now)
         self.reads.look(self.leader_id, self.node_id, now)
@@ -301,6 +422,8 @@ class Core:
 
         Apart from `step`, so that an answer to what has just been applied does not wait for the sync of a newer entry.
         """
+        if not self.applied_placed.configuration.founded:
+            return  # what clients ask for goes into a log only when it is known whose promises count
         while self.queue and self.guard.leading and self.clock.knows_majority():
             if self.journal.last_index - self.applied_index >= MAX_ENTRIES_IN_FLIGHT:
                 return
@@ -312,18 +435,33 @@ class Core:
         self.elections.may_lead = not self.clock.is_outlier()
         if self.guard.leading and not self.elections.may_lead:
             self.transfer_leadership()
-        newest = max(self._checkpoints, default=0)
+        checkpoint_index, checkpoint_digest = self.digests.newest()
         message = m.Heartbeat(
             self.guard.term,
             self.guard.leading,
             self._wall_ms(),
             self.applied_index,
-            newest,
-            self._checkpoints.get(newest, b""),
+            checkpoint_index,
+            checkpoint_digest,
+            self.wants_vote,
         )
         for peer_id in self.others:
             if peer_id in self.linked:
                 self._send(peer_id, message)
+
+    def _configuration_changed(self) -> None:
+        """Another configuration is the newest in the log: called by the journal while the entry is added or taken off."""
+        configuration = self.journal.placed.configuration
+        self.configuration_version += 1
+        for seat in self._seats_before.values():
+            new = configuration.by_id.get(seat.id)
+            if new is None or (seat.incarnation != "" and new.incarnation != seat.incarnation):
+                self.guard.forget(seat.id)
+                self.wanting_votes.discard(seat.id)
+        self._seats_before = configuration.by_id
+        self.guard.engine.count(configuration.voters)
+        self.clock.count(configuration.voters)
+        self.elections.settle_sight()
 
     def _state_changed(self, _old: int, new: int) -> None:
         if new == 2:
@@ -354,57 +492,33 @@ class Core:
                 break
             index = self.applied_index + 1
             command = self.journal.entry_at(index)[0]
-            if command[:1] == b"\x00":
+            if command[:1] == b"\x00" and command[:2] != ENTRY_PREFIX:
                 applied = self.state.apply(index, command[1:])
                 budget -= len(applied.results)
                 self.commands_applied += len(applied.results)
                 for request_id, _, _, outcome in applied.results:
                     if self.requests.done(request_id):
                         self._effects.append(Answer(request_id, outcome))
+            elif command[:2] == ENTRY_PREFIX:
+                self.applied_placed = self.journal.placed_at(index)
+                self.configuration_version += 1
+                self.elections.settle_sight()
             self.applied_index = index
             self.entries_applied += 1
             if index % CHECKPOINT_EVERY == 0:
-                self._checkpoints[index] = self.state.digest
-                self._checkpoints.pop(index - CHECKPOINT_EVERY * CHECKPOINTS_KEPT, None)
-                self._compare_digests()
+                self.digests.reached(index, self.state.digest)
         self.reads.applied(self.applied_index)
-
-    def _compare_digests(self) -> None:
-        """Invariant 7: at one index all members have one digest; whoever is in the minority stops.
-
-        The alarm is for when no digest can have a majority any more, whatever those say that are heard and have not
-        reported that index yet. A majority that agrees goes on, and hears no alarm for the one that does not.
-        """
-        majority = (len(self.others) + 1) // 2 + 1
-        for index, digest in self._peer_checkpoints.values():
-            own = self._checkpoints.get(index)
-            if own is None:
-                continue
-            votes = [own, *(other for at, other in self._peer_checkpoints.values() if at == index)]
-            if votes.count(own) >= majority:
-                self.alarm = ""
-            elif votes.count(digest) >= majority:
-                raise FailStopError(
-                    f"the state of this member differs from a majority's at entry {index}: its data cannot be trusted. "
-                    f"Move its data directory away, run deskraft cluster replace {self.node_id} on another node, and start "
-                    "this one again: it then fetches the state"
-                )
-            else:
-                to_come = sum(
-                    self.reachable(peer_id) and self._peer_checkpoints.get(peer_id, (0, b""))[0] != index
-                    for peer_id in self.others
-                )
-                if len(set(votes)) > 1 and max(map(votes.count, votes)) + to_come < majority:
-                    self.alarm = f"members disagree about the state at entry {index}, and none has a majority on its side"
 
     # Handing leadership over, snapshots, rebuilding.
 
-    def transfer_leadership(self) -> bool:
-        """Ask the most caught-up follower to take over; False when none has everything yet. Call while `draining`."""
+    def transfer_leadership(self, to: str | None = None) -> bool:
+        """Ask a follower (the most caught-up one) to take over; False when it lacks something yet. Call while `draining`."""
         if not self.guard.leading or self.queue:
             return False
         accepted: list[bool] = []
-        self.guard.engine.transferLeadership(None, lambda _result, error: accepted.append(error == 0))
+        self.guard.engine.transferLeadership(
+            None if to is None else Peer(to), lambda _result, error: accepted.append(error == 0)
+        )
         return accepted == [True]
 
     def snapshot_shipped(self, peer_id: str, index: int) -> None:
@@ -421,7 +535,13 @@ class Core:
         """Take over the pending work of a core that an installed snapshot replaces."""
         self.linked.update(old.linked)
         self._heard_at = old._heard_at
+        self.introductions, self.present = old.introductions, old.present
+        self.wanting_votes = old.wanting_votes
+        self._greetings = old._greetings
+        self._joined_index = old._joined_index
+        self.configuration_version = old.configuration_version + 1
         self.clock = old.clock
+        self.clock.count(self.journal.placed.configuration.voters)
         self._effects = old._effects
         self.entries_applied, self.commands_applied = old.entries_applied, old.commands_applied
         for request_id, envelope, seconds_left in old.requests.remaining(self._monotonic()):

@@ -22,12 +22,13 @@ from typing import Protocol
 
 from node import storage
 from node.config import Config
-from node.core import Answer, Core, Fail, ReadReady
+from node.core import Answer, Changed, Core, Fail, ReadReady
 from node.disk import RealDisk, StorageError
+from node.greetings import NoPlaceError
 from node.guard import FailStopError
 from node.journal import RaftJournal
-from node.membership import Introduction, Verdict, judge
-from node.peers import Mesh
+from node.membership import Introduction, Verdict
+from node.peers import Mesh, parse_address
 from node.pipeline import OnJournal, OnThread, Pause, Pipeline, Sequence, Work
 from node.secret import Secret
 from node.snapshots import SnapshotHead
@@ -44,7 +45,7 @@ SWITCH_INTERVAL_SECONDS = 0.0005  # the journal thread must not wait 5 ms for th
 class Owner(Protocol):
     """Who drives a driver: gets the effects that concern this node's own clients."""
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         """An effect whose journal frames are durable."""
         ...
 
@@ -75,6 +76,7 @@ class Driver:
         self._disk = disk
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[str] = self._loop.create_future()
+        self.removed = False  # by an operator: why it has stopped, and a normal end
         self.random = random.Random(secrets.randbits(64))  # noqa: S311 - ids and timers must differ, not be secret
         self._tasks: set[asyncio.Task[None]] = set()
         self._leader_seen: tuple[str | None, int] = (None, 0)
@@ -98,18 +100,17 @@ class Driver:
             node_id=node_id,
             listen=(config.nodes[node_id].raft_host, config.nodes[node_id].raft_port),
             secret=secret,
-            introduce=self._introduction,
-            judge=self._judge,
+            introduce=lambda: self.core.introduction(),
+            judge=lambda introduction: self.core.judge(introduction),
             on_frame=self.pipeline.receive,
             on_up=self._on_link_up,
             on_down=self._on_link_down,
-            on_accepted=lambda _peer_id, _introduction: None,
+            on_accepted=self._on_accepted,
             on_silent=self._on_peer_silent,
-            on_greeted=lambda _peer_id, _verdict: None,
+            on_greeted=self._on_greeted,
         )
-        self._mesh.set_peers(
-            {member_id: (address.raft_host, address.raft_port) for member_id, address in config.nodes.items()}
-        )
+        self._links_looked_at = -1
+        self._tend_links()
         if opened.log.torn_bytes:
             log.warning("erased %d bytes of an unfinished write at the journal's end", opened.log.torn_bytes)
 
@@ -159,7 +160,9 @@ class Driver:
         """See `Port`; called at the start and after each installation."""
         return Core(
             node_id=self.node_id,
-            voter_ids=list(self._config.nodes),
+            incarnation=self._identity.incarnation,
+            known_index=self._identity.known_index,
+            wants_vote=self._config.wants_vote,
             journal=journal,
             state=state,
             applied_index=head.last_index if head else 1,
@@ -181,7 +184,7 @@ class Driver:
         """See `Port`."""
         self._mesh.flush()
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         """See `Port`."""
         self._owner.perform(effect)
 
@@ -215,6 +218,7 @@ class Driver:
 
     def turned(self, applied: bool) -> None:
         """See `Port`; beside consensus, who leads and which links are dead is looked at."""
+        self._tend_links()
         core = self.core
         leader = (core.leader_id, core.guard.term)
         if leader[0] is not None and leader != self._leader_seen:
@@ -253,6 +257,7 @@ class Driver:
 
     def stopped(self, message: str, cause: BaseException) -> None:
         """See `Port`."""
+        self.removed = isinstance(cause, NoPlaceError) and cause.removed
         if not isinstance(cause, (FailStopError, OSError)):
             log.error("this is a defect of the program", exc_info=cause)
         log.critical("%s stops: %s", self.node_id, message)
@@ -264,14 +269,24 @@ class Driver:
 
     # What the links report.
 
-    def _introduction(self) -> Introduction:
-        identity = self._identity
-        raft = self._config.nodes[self.node_id].raft
-        return Introduction(self.node_id, identity.incarnation, "", identity.known_index, raft)
+    def _tend_links(self) -> None:
+        """Dial whom the configuration names, and let nobody in whom it forbids."""
+        version = self.core.configuration_version
+        if version != self._links_looked_at:
+            self._links_looked_at = version
+            addresses = {peer_id: parse_address(raft) for peer_id, raft in self.core.addresses().items()}
+            self._mesh.set_peers(
+                {peer_id: address for peer_id, address in addresses.items() if address is not None}
+            )
+            self._mesh.rejudge()
 
-    def _judge(self, introduction: Introduction) -> Verdict:
-        placed = self.core.journal.placed
-        return judge(placed, placed, introduction)
+    def _on_accepted(self, peer_id: str, introduction: Introduction) -> None:
+        self.core.introduced(peer_id, introduction)
+        self.pipeline.wake()
+
+    def _on_greeted(self, peer_id: str, verdict: Verdict) -> None:
+        self.core.greeted(peer_id, verdict)
+        self.pipeline.wake()
 
     def _on_link_up(self, peer_id: str) -> None:
         self.core.link_up(peer_id)

@@ -35,15 +35,16 @@ class Elections:
     def __init__(
         self,
         guard: Guard,
-        voter_ids: list[str],
+        counts: Callable[[str], bool],
+        may_follow: Callable[[str], bool],
         send: Callable[[str, Message], None],
         linked: set[str],
         rng: random.Random,
         now: float,
     ) -> None:
         self._guard = guard
-        self._others = voter_ids
-        self._majority = (len(voter_ids) + 1) // 2 + 1
+        self._counts = counts  # whether that member (or this one) is a voter, with the disk that is meant
+        self._may_follow = may_follow  # whether a leader may send entries to that member
         self._send = send
         self._linked = linked
         self._rng = rng
@@ -86,16 +87,17 @@ class Elections:
         if now < self._deadline:
             return
         self._deadline = now + self._draw(RETRY_SECONDS)
-        if not self.may_lead:
+        if not self.may_lead or not self._counts(self._guard.node_id):
             return
         self._round += 1
         self._grants.clear()
         self._courteous = True
         journal = self._guard.journal
         message = PreVote(self._guard.term + 1, self._round, journal.last_index, journal.last_term)
-        for peer_id in self._others:
+        for peer_id in self._guard.journal.placed.configuration.voters:
             if peer_id in self._linked:
                 self._send(peer_id, message)
+        self._conclude(now)  # a single voter needs nobody
 
     def on_pre_vote(self, peer_id: str, message: PreVote, now: float) -> None:
         """Voter's side of the pre-vote."""
@@ -125,13 +127,19 @@ class Elections:
         if not message.granted or message.round != self._round or self._guard.leading:
             return
         self._grants.add(peer_id)
-        if len(self._grants) + 1 >= self._majority and now - self._leader_heard_at >= ELECTION_SECONDS[0]:
+        self._conclude(now)
+
+    def _conclude(self, now: float) -> None:
+        grants = sum(map(self._counts, self._grants)) + 1
+        enough = grants >= self._guard.journal.placed.configuration.majority
+        if enough and now - self._leader_heard_at >= ELECTION_SECONDS[0]:
             self._grants.clear()
             self._campaign(now)
 
     def on_timeout_now(self, peer_id: str, message: TimeoutNow, now: float) -> None:
         """The leader hands over to us; its own vote is as good as a pre-vote."""
-        if self.may_lead and message.term == self._guard.term and self._guard.engine.leader_id() == peer_id:
+        asked_by_leader = message.term == self._guard.term and self._guard.engine.leader_id() == peer_id
+        if self.may_lead and asked_by_leader and self._counts(self._guard.node_id):
             self._campaign(now)
 
     def _campaign(self, now: float) -> None:
@@ -141,11 +149,15 @@ class Elections:
         self._campaigns += 1
         self._round += 1  # answers to older pre-votes are stale now
         engine = self._guard.engine
-        for peer_id in self._linked:
-            engine.show(peer_id)
+        self._show_voters()
         engine.campaign()
         engine.tick()
         self.settle_sight()
+
+    def _show_voters(self) -> None:
+        for peer_id in sorted(self._linked):
+            if self._counts(peer_id):
+                self._guard.engine.show(peer_id)
 
     def on_request_vote(self, peer_id: str, message: RequestVote, now: float) -> None:
         """A real vote request: granting it postpones our own campaign."""
@@ -155,17 +167,20 @@ class Elections:
 
     def on_vote(self, peer_id: str, message: Vote) -> None:
         """A vote for us. The others are in sight while it is counted, so that winning reaches them at once."""
-        engine = self._guard.engine
-        for linked_id in self._linked:
-            engine.show(linked_id)
+        self._show_voters()
         self._guard.on_vote(peer_id, message)
         self.settle_sight()
 
     def settle_sight(self) -> None:
         """F6: the library sees the linked peers exactly while it leads (but for those that are getting a snapshot)."""
         guard = self._guard
-        for peer_id in self._others:
-            if guard.leading and peer_id in self._linked and peer_id not in guard.needs_snapshot:
-                guard.engine.show(peer_id)
-            else:
+        seen = {
+            peer_id
+            for peer_id in self._linked
+            if guard.leading and peer_id not in guard.needs_snapshot and self._may_follow(peer_id)
+        }
+        for peer_id in guard.engine.shown():
+            if peer_id not in seen:
                 guard.engine.hide(peer_id)
+        for peer_id in sorted(seen):
+            guard.engine.show(peer_id)

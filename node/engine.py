@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pysyncobj.syncobj as _syncobj
@@ -103,7 +103,7 @@ _syncobj.monotonicTime = lambda: _clock()
 
 
 class Peer(Node):  # type: ignore[misc]  # the library ships no types
-    """A voter, by its id. Its hash does not depend on PYTHONHASHSEED, so sets of peers iterate alike in every run."""
+    """A member, by its id. Its hash does not depend on PYTHONHASHSEED, so sets of peers iterate alike in every run."""
 
     def __init__(self, node_id: str) -> None:
         super().__init__(node_id)
@@ -136,6 +136,12 @@ class _Wire(Transport):  # type: ignore[misc]  # the library ships no types
     def disconnected(self, node: Node) -> None:
         self._onNodeDisconnected(node)
 
+    def learner_connected(self, node: Node) -> None:
+        self._onReadonlyNodeConnected(node)
+
+    def learner_disconnected(self, node: Node) -> None:
+        self._onReadonlyNodeDisconnected(node)
+
 
 class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
     """One member's consensus core. Every method runs on the thread that drives it and returns at once."""
@@ -143,15 +149,18 @@ class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
     def __init__(
         self,
         node_id: str,
-        other_ids: list[str],
+        voter_ids: Collection[str],
         journal: RaftJournal,
         restored: tuple[Entry, Entry] | None,
         send: Callable[[str, dict[str, Any]], None],
         on_state: Callable[[int, int], None],
     ) -> None:
-        self._peers = {peer_id: Peer(peer_id) for peer_id in other_ids}
+        self._own_id = node_id
+        self._peers: dict[str, Peer] = {}
+        self._voters = {voter_id for voter_id in voter_ids if voter_id != node_id}
         self._wire = _Wire(send)
         self._shown: set[str] = set()
+        self._learning: set[str] = set()
         conf = SyncObjConf(
             autoTick=False,
             journalFile=journal,
@@ -167,7 +176,8 @@ class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
             useFork=False,
             onStateChanged=on_state,
         )
-        super().__init__(Peer(node_id), list(self._peers.values()), conf, transport=self._wire)
+        voters = [self._peer(voter_id) for voter_id in sorted(self._voters)]
+        super().__init__(Peer(node_id), voters, conf, transport=self._wire)
         self.tick()
         if restored is not None and self.raftLastApplied != restored[1][1]:
             # The library swallows errors while loading; this is how one shows.
@@ -187,19 +197,58 @@ class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
 
     def feed(self, peer_id: str | None, message: dict[str, Any]) -> None:
         """Hand the library a message as if it came from `peer_id`."""
-        self._wire.deliver(None if peer_id is None else self._peers[peer_id], message)
+        self._wire.deliver(None if peer_id is None else self._peer(peer_id), message)
+
+    def _peer(self, peer_id: str) -> Peer:
+        peer = self._peers.get(peer_id)
+        if peer is None:
+            peer = self._peers[peer_id] = Peer(peer_id)
+        return peer
+
+    # Whom it counts, and whom it sees.
+
+    def count(self, voter_ids: Collection[str]) -> None:
+        """These are the voters now. Called while the entry that says so is added to the log, or taken off it.
+
+        The library's own membership commands are not used (they cannot be read back at a start, are carried out a second
+        time when they are applied, and two of them may overlap: H13), but the step inside them is: a private of the library.
+        """
+        wanted = {voter_id for voter_id in voter_ids if voter_id != self._own_id}
+        for kind, changed in (("rem", self._voters - wanted), ("add", wanted - self._voters)):
+            for peer_id in sorted(changed):
+                self.hide(peer_id)
+                self._SyncObj__doChangeCluster((kind, peer_id, self._peer(peer_id)))
+        self._voters = wanted
 
     def show(self, peer_id: str) -> None:
-        """Let the library believe that it is connected to the peer."""
-        if peer_id not in self._shown:
-            self._shown.add(peer_id)
-            self._wire.connected(self._peers[peer_id])
+        """Let the library believe that it is connected to the peer: a voter, or one who only listens (a learner)."""
+        if peer_id in self._shown:
+            return
+        self._shown.add(peer_id)
+        if peer_id in self._voters:
+            self._wire.connected(self._peer(peer_id))
+        else:
+            self._learning.add(peer_id)
+            self._wire.learner_connected(self._peer(peer_id))
 
     def hide(self, peer_id: str) -> None:
         """Let the library believe that it is not connected to the peer."""
-        if peer_id in self._shown:
-            self._shown.discard(peer_id)
-            self._wire.disconnected(self._peers[peer_id])
+        if peer_id not in self._shown:
+            return
+        self._shown.discard(peer_id)
+        if peer_id in self._learning:
+            self._learning.discard(peer_id)
+            self._wire.learner_disconnected(self._peer(peer_id))
+        else:
+            self._wire.disconnected(self._peer(peer_id))
+
+    def shown(self) -> list[str]:
+        """Whom the library believes to be connected to."""
+        return sorted(self._shown)
+
+    def hears(self, peer_id: str) -> bool:
+        """Whether the library can take an acknowledgement of that peer: from a voter, or a learner in sight."""
+        return peer_id in self._voters or peer_id in self._learning
 
     def leader_id(self) -> str | None:
         """The leader that the library last heard of (perhaps itself, perhaps outdated)."""
@@ -213,7 +262,7 @@ class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
     def leader_id_for_feed(self) -> str | None:
         """The library accepts `timeout_now` only from whom it takes for the leader; None is "nobody"."""
         leader = self.leader_id()
-        return leader if leader in self._peers else None
+        return leader if leader != self._own_id else None
 
     def adopt_term(self, peer_id: str, term: int) -> None:
         """Move to a later term as a follower: a vote request that cannot win does it inside the rules (F4)."""
@@ -222,9 +271,9 @@ class Engine(SyncObj):  # type: ignore[misc]  # the library ships no types
     def acknowledge(self, peer_id: str, next_index: int, *, reset: bool, success: bool) -> None:
         """Feed a follower's answer. A success that lowers the next index would send entries again that are under way.
 
-        The one place that touches a private of the library: it paid for itself by 1.6 journal writes per entry becoming 1.
+        It touches a private of the library, which paid for itself by 1.6 journal writes per entry becoming 1.
         """
-        peer = self._peers[peer_id]
+        peer = self._peer(peer_id)
         next_indexes: dict[Peer, int] = self._SyncObj__raftNextIndex
         before = next_indexes.get(peer, 0)
         self.feed(

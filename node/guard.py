@@ -7,7 +7,7 @@ The library's rules have gaps that lose acknowledged writes. Each guard closes o
     F2   entries that a follower has already are taken off the message, so that it never truncates what matches
     F3   the commit index a follower learns never exceeds what this very message has verified
     F4   who speaks in an old term is told the new one, and steps down
-    F5   one vote per voter and term, from members only
+    F5   one vote per voter and term, from voters only, and from the disk that is meant
     F9   the library's own forwarding of commands is not used
     F10  a rejected message rewinds the leader once, to the start of the conflicting term; older rejections are stale
     F11  a follower that needs a snapshot is taken out of the library's sight until it has one
@@ -20,8 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from node.engine import LEADER, Engine
 from node.journal import NO_OP, Entry, RaftJournal
+from node.membership import decode_entry
 from node.messages import AppendAnswer, AppendEntries, Message, RequestVote, TermNotice, TimeoutNow, Vote
 
 REPEAT_ANSWER_SECONDS = 0.03  # an equal acknowledgement within that is not sent; heartbeats come more slowly
@@ -52,12 +55,12 @@ class Guard:
     def __init__(
         self,
         node_id: str,
-        other_ids: list[str],
         journal: RaftJournal,
         restored: tuple[Entry, Entry] | None,
         send: Callable[[str, Message], None],
         on_state: Callable[[int, int], None],
         monotonic: Callable[[], float],
+        counts: Callable[[str], bool],
     ) -> None:
         self._monotonic = monotonic
         self._answered: tuple[str, int, int] | None = None  # (leader, term, next index) of the last success
@@ -66,12 +69,14 @@ class Guard:
         self.journal = journal
         self._send = send
         self._on_state = on_state
-        self._progress = {peer_id: _PeerProgress() for peer_id in other_ids}
+        self._counts = counts  # whether that peer is a voter, with the disk that is meant (`node.membership`)
+        self._progress: dict[str, _PeerProgress] = {}
         self._votes: set[tuple[str, int]] = set()
         self._answering: tuple[int, int] | None = None  # (sequence answered, highest index verified)
         self.needs_snapshot: set[str] = set()
         self.state = 0
-        self.engine = Engine(node_id, other_ids, journal, restored, self._outgoing, self._state_changed)
+        voter_ids = journal.placed.configuration.voters
+        self.engine = Engine(node_id, voter_ids, journal, restored, self._outgoing, self._state_changed)
 
     @property
     def term(self) -> int:
@@ -90,14 +95,25 @@ class Guard:
 
     def match_index(self, peer_id: str) -> int:
         """On the leader: the highest index known to be on that follower's disk."""
-        return self._progress[peer_id].match_index
+        return self._progress_of(peer_id).match_index
+
+    def _progress_of(self, peer_id: str) -> _PeerProgress:
+        progress = self._progress.get(peer_id)
+        if progress is None:
+            progress = self._progress[peer_id] = _PeerProgress()
+        return progress
+
+    def forget(self, peer_id: str) -> None:
+        """Another disk, or nobody, sits in that seat now: nothing that was known of the old one holds."""
+        self._progress.pop(peer_id, None)
+        self.needs_snapshot.discard(peer_id)
 
     def _state_changed(self, old: int, new: int) -> None:
         self.state = new
         if old == LEADER:
             # F6: out of sight in the same moment. The library's own timer has long run out while it led; with the others still in
             # sight its next tick would campaign without a pre-vote, and topple the leader that has just been told of.
-            for peer_id in self._progress:
+            for peer_id in self.engine.shown():
                 self.engine.hide(peer_id)
         if new == LEADER:
             for progress in self._progress.values():
@@ -137,7 +153,7 @@ class Guard:
             raise AssertionError(
                 "an entry reached the library's chunked path (H12); the batch limit is broken"
             )
-        progress = self._progress[peer_id]
+        progress = self._progress_of(peer_id)
         progress.sequence += 1
         self._send(
             peer_id,
@@ -244,13 +260,13 @@ class Guard:
 
     def on_append_answer(self, peer_id: str, message: AppendAnswer) -> None:
         """Leader: F1, F10."""
-        if not self.leading or message.term != self.term:
+        if not self.leading or message.term != self.term or not self._heeds(peer_id):
             return
         if message.next_index - 1 > self.journal.last_index and message.success:
             raise ProtocolError(
                 f"{peer_id} acknowledged entry {message.next_index - 1}, which we do not have"
             )
-        progress = self._progress[peer_id]
+        progress = self._progress_of(peer_id)
         reset = message.reset
         if reset:
             if message.sequence < progress.rewind_sequence:
@@ -261,6 +277,12 @@ class Guard:
             progress.match_index = max(progress.match_index, message.next_index - 1)
         next_index = min(message.next_index, self.journal.last_index + 1)
         self.engine.acknowledge(peer_id, next_index, reset=reset, success=message.success)
+
+    def _heeds(self, peer_id: str) -> bool:
+        """Whether an acknowledgement of that peer is one: of a voter that counts, or of a learner that gets entries."""
+        if peer_id in self.journal.placed.configuration.voters:
+            return self._counts(peer_id)
+        return self.engine.hears(peer_id)
 
     def on_request_vote(self, peer_id: str, message: RequestVote) -> None:
         """Voter. The library grants at most one vote a term and keeps it by the journal."""
@@ -279,7 +301,7 @@ class Guard:
 
     def on_vote(self, peer_id: str, message: Vote) -> None:
         """Candidate: F5."""
-        if message.term != self.term or (peer_id, message.term) in self._votes:
+        if message.term != self.term or (peer_id, message.term) in self._votes or not self._counts(peer_id):
             return
         self._votes = {vote for vote in self._votes if vote[1] == message.term}
         self._votes.add((peer_id, message.term))
@@ -292,7 +314,7 @@ class Guard:
 
     def heard_from(self, peer_id: str) -> None:
         """Leader: any proof of life in our own term keeps CheckQuorum content (a peer that is installing answers nothing else)."""
-        if self.leading:
+        if self.leading and self._heeds(peer_id):
             self.engine.acknowledge(peer_id, 0, reset=False, success=False)
 
 
@@ -305,4 +327,10 @@ def _check_entries(message: AppendEntries) -> None:
             raise ProtocolError(f"append_entries with entry {index} of term {entry_term} out of order")
         if command[:1] != b"\x00" and command != NO_OP:
             raise ProtocolError("append_entries with an unknown kind of entry")
+        try:
+            decode_entry(command)
+        except msgspec.DecodeError as error:
+            raise ProtocolError(
+                f"append_entries with a configuration that cannot be read: {error}"
+            ) from error
         term = entry_term

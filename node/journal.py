@@ -9,18 +9,22 @@ anything leave that rests on it. Loading replays the operations. Operations are 
     ["v", term, vote]               current term and vote
     ["r", [prev entry], [entry]]    start over from a snapshot: these two entries are the whole log
 
+The journal also knows the configuration: the one it was based on (cluster.yml, a snapshot), and those of its entries, of which the
+newest is in force from the moment it is added until it is truncated (`node.membership`); `on_placed` is called at both.
+
 Invariants: indexes are contiguous; the commit index is volatile, as in the Raft paper (Ongaro & Ousterhout 2014, figure 2), so a restart
 begins at the snapshot's; the entry before a snapshot's last one is kept beside it, because PySyncObj compares both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
+import msgspec
 
-from node.membership import Configuration, Placed
+from node.membership import ENTRY_PREFIX, Configuration, Placed, decode_entry
 from node.segments import CorruptJournalError
 
 Entry = tuple[bytes, int, int]  # (command, index, term): PySyncObj's order
@@ -38,7 +42,9 @@ class RaftJournal:
         self.term = 0
         self.vote: str | None = None
         self.base_commit_index = 1
-        self.base = Placed(0, Configuration("", ()))  # in force before the first entry; set by `node.storage`
+        self.base = Placed(0, Configuration("", ()))  # set by whoever opens the journal
+        self.on_placed: Callable[[], None] = lambda: None
+        self._placed: list[Placed] = []  # of the entries, oldest first
         self._operations: list[list[Any]] = []
 
     # What PySyncObj calls. The names are its own.
@@ -48,14 +54,21 @@ class RaftJournal:
             raise AssertionError(f"entry {idx} does not follow {self.entries[-1][1]}")
         self.entries.append((command, idx, term))
         self._operations.append(["a", idx, term, command])
+        if command[:2] == ENTRY_PREFIX:
+            self._note_placed()
+            self.on_placed()
 
     def clear(self) -> None:
         raise AssertionError("the log is never cleared: snapshots are installed by rebuilding the core")
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 - PySyncObj's name
         if entryFrom < len(self.entries):
-            self._operations.append(["t", self.entries[entryFrom][1]])
+            first_gone = self.entries[entryFrom][1]
+            self._operations.append(["t", first_gone])
             del self.entries[entryFrom:]
+            if self._placed and self._placed[-1].index >= first_gone:
+                self._placed = [placed for placed in self._placed if placed.index < first_gone]
+                self.on_placed()
 
     def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - PySyncObj's name
         raise AssertionError("the log is trimmed by its owner, after a snapshot is durable")
@@ -108,12 +121,28 @@ class RaftJournal:
 
     @property
     def placed(self) -> Placed:
-        """The latest configuration in the log."""
+        """The configuration in force: the newest in the log, committed or not."""
+        return self._placed[-1] if self._placed and self._placed[-1].index > self.base.index else self.base
+
+    def placed_at(self, index: int) -> Placed:
+        """The configuration in force when the log ended at `index`, which is not below the journal's base."""
+        for placed in reversed(self._placed):
+            if self.base.index < placed.index <= index:
+                return placed
         return self.base
 
-    def placed_at(self, _index: int) -> Placed:
-        """The configuration in force as of that entry."""
-        return self.base
+    def _note_placed(self) -> None:
+        command, index, _ = self.entries[-1]
+        configuration = decode_entry(command)
+        assert configuration is not None
+        self._placed.append(Placed(index, configuration))
+
+    def _find_placed(self) -> None:
+        self._placed = [
+            Placed(index, configuration)
+            for command, index, _ in self.entries
+            if (configuration := decode_entry(command)) is not None
+        ]
 
     def term_at(self, index: int) -> int | None:
         """Term of the entry at `index`, None when it is not kept."""
@@ -171,10 +200,10 @@ class RaftJournal:
 
     @classmethod
     def rebased(cls, old: RaftJournal, previous: Entry, last: Entry, placed: Placed) -> RaftJournal:
-        """The journal that `reset_frame` of `old` leaves on disk."""
+        """The journal that `reset_frame` of `old` leaves on disk; `placed` is the snapshot's configuration."""
         journal = cls()
+        journal.base = placed if placed.index >= old.base.index else old.base
         journal.entries = [previous, last]
-        journal.base = placed
         journal.base_commit_index = last[1]
         journal.term, journal.vote = max(old.term, last[2]), old.vote if last[2] <= old.term else None
         return journal
@@ -211,6 +240,10 @@ class RaftJournal:
             entries.insert(0, FIRST_ENTRY)
         if entries:
             journal.entries = entries
+        try:
+            journal._find_placed()
+        except msgspec.DecodeError as error:
+            raise CorruptJournalError(f"an entry with a configuration cannot be read: {error}") from error
         return journal, highest
 
     def align(self, previous: Entry, last: Entry) -> bool:
@@ -231,6 +264,7 @@ class RaftJournal:
                 f"the snapshot ends at entry {last[1]} and the journal begins at {self.first_index}"
             )
         self.entries = [previous, last]
+        self._find_placed()
         if last[2] > self.term:
             self.term, self.vote = last[2], None
         return False

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from node.config import Config
-from node.core import Answer, Fail, ReadReady
+from node.core import Answer, Changed, Fail, ReadReady
 from node.driver import TICK_SECONDS, Driver
-from node.membership import Change
+from node.membership import Change, Seat
+from node.operations import Operations
 from node.replica import (
     ChangeResult,
     ClusterStatus,
@@ -49,6 +50,7 @@ class Member:
     """See the module. Made by `open`, ended by `stop`."""
 
     _driver: Driver
+    _operations: Operations
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -68,6 +70,7 @@ class Member:
         """Read the member's data, listen and dial. Raises StorageError, or OSError when the peer port is taken."""
         member = cls(config)
         member._driver = await Driver.open(member, config, node_id, data_dir, secret)
+        member._operations = Operations(member._driver)
         member._driver.start()
         member._driver.spawn(member._probe())
         return member
@@ -82,9 +85,14 @@ class Member:
         """Completes with one line that says why when the member has stopped."""
         return self._driver.failed
 
+    @property
+    def removed(self) -> bool:
+        """Whether it has stopped because an operator removed it from the cluster: a normal end."""
+        return self._driver.removed
+
     # What the driver reports.
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         """See `Owner.perform`."""
         match effect:
             case Answer(request_id, outcome):
@@ -95,6 +103,8 @@ class Member:
                 read = self._read_futures.pop(token, None)
                 if read is not None and not read.done():
                     read.set_result(read_index)
+            case Changed():
+                self._operations.ended(effect)
             case Fail(request_id, failure):
                 future = self._futures.pop(request_id, None)
                 if future is not None and not future.done():
@@ -238,30 +248,36 @@ class Member:
 
     async def change_members(self, change: Change, timeout_seconds: float) -> ChangeResult:
         """See `Replica.change_members`."""
-        raise UnavailableError(f"this node cannot {change.kind} members yet")
+        if self.failed.done():
+            raise UnavailableError("this node has stopped")
+        return ChangeResult(await self._operations.change(change, timeout_seconds))
 
     async def transfer_leadership(self, to: str | None, timeout_seconds: float) -> str:
         """See `Replica.transfer_leadership`."""
-        raise UnavailableError("this node cannot hand over leadership on demand yet")
+        if self.failed.done():
+            raise UnavailableError("this node has stopped")
+        return await self._operations.transfer(to, timeout_seconds)
 
     async def write_snapshot(self, timeout_seconds: float) -> int:
         """See `Replica.write_snapshot`."""
-        raise UnavailableError("this node cannot write a snapshot on demand yet")
+        pipeline = self._driver.pipeline
+        before = pipeline.snapshot_index
+        if self.failed.done():
+            raise UnavailableError("this node has stopped")
+        if self.applied_index <= max(before, 2):
+            return before
+        pipeline.snapshot()
+        deadline = self._loop.time() + timeout_seconds
+        while pipeline.snapshot_index == before:
+            if self._loop.time() > deadline:
+                raise UnavailableError("the snapshot is still being written")
+            await asyncio.sleep(TICK_SECONDS)
+        return pipeline.snapshot_index
 
     def status(self) -> ClusterStatus:
         """See `Replica.status`."""
         core = self._driver.core
-        members = [
-            MemberStatus(
-                id=member_id,
-                raft=address.raft,
-                api=address.api,
-                role=self._role_of(member_id),
-                reachable=member_id == self.node_id or core.reachable(member_id),
-                match_index=self._match_of(member_id),
-            )
-            for member_id, address in self._config.nodes.items()
-        ]
+        placed = core.applied_placed
         return ClusterStatus(
             cluster=self._config.cluster,
             node_id=self.node_id,
@@ -271,16 +287,33 @@ class Member:
             commit_index=core.guard.commit_index,
             applied_index=core.applied_index,
             digest=core.state.digest.hex(),
-            members=members,
+            members=[self._member_status(seat) for seat in placed.configuration.seats],
+            configuration_index=placed.index,
+            founding=placed.configuration.founding,
         )
 
-    def _role_of(self, member_id: str) -> Role | None:
+    def _member_status(self, seat: Seat) -> MemberStatus:
         core = self._driver.core
-        if member_id == self.node_id:
+        return MemberStatus(
+            id=seat.id,
+            raft=seat.raft,
+            api=seat.api,
+            role=self._role_of(seat),
+            reachable=seat.id == self.node_id or core.reachable(seat.id),
+            match_index=self._match_of(seat.id),
+            voter=seat.voter,
+            incarnation=seat.incarnation,
+        )
+
+    def _role_of(self, seat: Seat) -> Role | None:
+        core = self._driver.core
+        if seat.id == self.node_id:
             return core.role
-        if member_id == core.leader_id:
+        if seat.id == core.leader_id:
             return "leader"
-        return "follower" if core.reachable(member_id) else None
+        if not core.reachable(seat.id):
+            return None
+        return "follower" if seat.voter else "learner"
 
     def _match_of(self, member_id: str) -> int | None:
         core = self._driver.core
@@ -346,7 +379,7 @@ class Member:
         """Stop leading, if this member leads: finish what is queued, then let the most caught-up follower take over."""
         self.stopping = True
         core = self._driver.core
-        core.draining = True
+        core.draining = core.stopping = True
         deadline = self._loop.time() + HAND_OVER_SECONDS
         while core.guard.leading and self._loop.time() < deadline and not self.failed.done():
             core.transfer_leadership()

@@ -28,7 +28,7 @@ MAX_MEMBERS = 32
 # A batch is a msgpack array; 0xc1 is the one byte that never begins anything in msgpack. The first byte is PySyncObj's "regular entry".
 ENTRY_PREFIX = b"\x00\xc1"
 
-ChangeKind = Literal["add", "promote", "remove", "replace"]
+ChangeKind = Literal["add", "promote", "remove", "replace", "transfer"]
 
 
 class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -142,6 +142,8 @@ def changed(old: Configuration, change: Change) -> Configuration:
                     "would-lose-quorum", f"{seat.id} is the last voter; nobody else has the data"
                 )
             return _with(old, seat.id, msgspec.structs.replace(seat, voter=False, incarnation=""))
+        case "transfer":
+            return old
 
 
 def _with_added(old: Configuration, change: Change, seat: Seat | None) -> Configuration:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from node.membership import Change
+
 MAX_MESSAGE_BYTES = 8 << 20  # a peer that announces a longer one is cut off
 
 
@@ -89,6 +91,7 @@ class Heartbeat(_Message, tag=9, frozen=True, array_like=True, gc=False):
     applied_index: int
     checkpoint_index: int
     checkpoint_digest: bytes
+    wants_vote: bool = False  # a learner that is to become a voter as soon as it has caught up
 
 
 class ReadProbe(_Message, tag=10, frozen=True, array_like=True, gc=False):
@@ -132,6 +135,22 @@ class Refused(_Message, tag=15, frozen=True, array_like=True, gc=False):
     overloaded: bool
 
 
+class ChangeRequest(_Message, tag=19, frozen=True, array_like=True, gc=False):
+    """Member to leader: an operator asks for another configuration, or another leader."""
+
+    request: int
+    change: Change
+
+
+class ChangeAnswer(_Message, tag=20, frozen=True, array_like=True, gc=False):
+    """`code` "" = it is so, by the configuration of that index; `not-leader` = ask again; others as `node.changes` says."""
+
+    request: int
+    code: str
+    detail: str
+    index: int
+
+
 class SnapshotOffer(_Message, tag=16, frozen=True, array_like=True, gc=False):
     """Leader to a member that is too far behind for entries: I have this file for you."""
 
@@ -172,6 +191,8 @@ Message = (
     | ReadAnswer
     | Forward
     | Refused
+    | ChangeRequest
+    | ChangeAnswer
     | SnapshotOffer
     | SnapshotWant
     | SnapshotChunk

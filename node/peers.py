@@ -118,7 +118,7 @@ class Mesh:
             return
         wanted = dict(self._peers)
         for peer_id, link in self._accepted.items():
-            if peer_id not in wanted and (address := _parsed(link.introduction.raft)) is not None:
+            if peer_id not in wanted and (address := parse_address(link.introduction.raft)) is not None:
                 wanted[peer_id] = address
         for peer_id, dialling in list(self._dialling.items()):
             if wanted.get(peer_id) != dialling.address:
@@ -317,7 +317,7 @@ class _Dialling:
         return random.uniform(*REDIAL_SECONDS)  # noqa: S311 - jitter, not secrecy
 
 
-def _parsed(raft: str) -> Address | None:
+def parse_address(raft: str) -> Address | None:
     """An address that a member gave of itself: `host:port`, `[host]:port`; None when it is none."""
     host, _, port = raft.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, Protocol
 
 from node import messages as m
 from node import storage
-from node.core import Answer, Core, Effect, Fail, ReadReady, Send
+from node.core import Answer, Changed, Core, Effect, Fail, ReadReady, Send
 from node.disk import Disk
 from node.guard import FailStopError, ProtocolError
 from node.journal import RaftJournal
@@ -83,7 +83,7 @@ class Port(Protocol):
         """Let the messages go."""
         ...
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         """An effect for this node's own clients whose frames are durable."""
         ...
 

@@ -25,10 +25,11 @@ OnIndex = Callable[[int], None]  # called with a log index, or CANNOT_SAY
 class LeaderReads:
     """The leader's side: rounds of probes."""
 
-    def __init__(self, guard: Guard, voter_ids: list[str], send: Callable[[str, Message], None]) -> None:
+    def __init__(
+        self, guard: Guard, counts: Callable[[str], bool], send: Callable[[str, Message], None]
+    ) -> None:
         self._guard = guard
-        self._others = voter_ids
-        self._majority = (len(voter_ids) + 1) // 2 + 1
+        self._counts = counts
         self._send = send
         self._round = 0
         self._index = 0
@@ -54,12 +55,13 @@ class LeaderReads:
         self._proofs.clear()
         self._in_round, self._waiting = self._waiting, []
         self._probe(now)
+        self._conclude(now)  # a single voter needs nobody
 
     def _probe(self, now: float) -> None:
         self._sent_at = now
         message = ReadProbe(self._guard.term, self._round)
-        for peer_id in self._others:
-            if peer_id not in self._proofs:
+        for peer_id in self._guard.journal.placed.configuration.voters:
+            if peer_id not in self._proofs and peer_id != self._guard.node_id:
                 self._send(peer_id, message)
 
     def on_proof(self, peer_id: str, message: ReadProof, now: float) -> None:
@@ -67,7 +69,13 @@ class LeaderReads:
         if not self._in_round or message.round != self._round or message.term != self._guard.term:
             return
         self._proofs.add(peer_id)
-        if len(self._proofs) + 1 < self._majority:
+        self._conclude(now)
+
+    def _conclude(self, now: float) -> None:
+        proofs = sum(
+            map(self._counts, self._proofs)
+        )  # by the configuration of now: it may have changed since the probe
+        if not self._in_round or proofs + 1 < self._guard.journal.placed.configuration.majority:
             return
         answered, self._in_round = self._in_round, []
         for on_index in answered:
@@ -80,7 +88,9 @@ class LeaderReads:
         if not self._guard.leading:
             self.abandon()
         elif self._in_round and now - self._sent_at > RESEND_SECONDS:
-            self._probe(now)
+            self._conclude(now)
+            if self._in_round:
+                self._probe(now)
 
     def abandon(self) -> None:
         """Nobody can be answered any more."""

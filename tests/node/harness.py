@@ -15,9 +15,10 @@ import pytest
 
 from node import engine
 from node import messages as m
-from node.core import Answer, Core, Effect, Fail, ReadReady, Send
+from node.core import Answer, Changed, Core, Effect, Fail, ReadReady, Send
 from node.guard import FailStopError
 from node.journal import Entry, RaftJournal
+from node.membership import Change, Placed, birth
 from node.requests import Failure
 from statemachine.commands import Command, Envelope, RegisterUser, encode_envelope
 from statemachine.outcomes import Outcome
@@ -46,11 +47,15 @@ class Seat:
     def __init__(self, table: Table, node_id: str) -> None:
         self.table = table
         self.node_id = node_id
+        self.incarnation = f"disk of {node_id}"
+        self.birth = table.birth
+        self.wants_vote = True
         self.frames: list[bytes] = []  # durable
         self.core: Core | None = None
         self.answers: dict[int, Outcome] = {}
         self.failures: dict[int, Failure] = {}
         self.reads: dict[int, int] = {}
+        self.changes: dict[int, Changed] = {}
         self.sent = 0
         self.failed = ""
 
@@ -61,6 +66,7 @@ class Seat:
 
     def boot(self) -> Core:
         journal, _ = RaftJournal.replay(self.frames)
+        journal.base = self.birth
         self.core = self.table.make_core(self.node_id, journal, State(), None)
         self.failed = ""
         return self.core
@@ -102,6 +108,8 @@ class Seat:
             case ReadReady(token, index):
                 assert token not in self.reads
                 self.reads[token] = index
+            case Changed(request_id):
+                self.changes[request_id] = effect
 
     def execute(
         self, request_id: int, command: Command, timeout_seconds: float = 5.0, key: str | None = None
@@ -116,12 +124,20 @@ class Table:
         self.now = 100.0
         self.rng = random.Random(seed)
         self.ids = [f"n{number + 1}" for number in range(members)]
+        self.birth = Placed(
+            0, birth({node_id: (f"{node_id}:7000", f"{node_id}:8000") for node_id in self.ids})
+        )
         self.wire: list[tuple[str, str, m.Message]] = []
         self.latency_seconds = 0.0
         self._on_the_way: list[tuple[float, tuple[str, str, m.Message]]] = []
         self.hold: Callable[[str, str, m.Message], bool] = lambda _a, _b, _message: False
         self.held: list[tuple[str, str, m.Message]] = []  # what `hold` kept back
         self.links = {(a, b) for a in self.ids for b in self.ids if a != b}
+        self.blocked: set[tuple[str, str]] = set()  # ways that `tending` does not open again
+        self.tending = (
+            False  # dial whom the configuration names and close links that it forbids, as the driver does
+        )
+        self._looked_at: dict[str, tuple[Core, int]] = {}
         self.log: list[tuple[float, str, str, m.Message]] = []  # everything ever sent
         self.leaders: dict[int, str] = {}  # by term
         engine.set_clock(lambda: self.now)
@@ -130,14 +146,16 @@ class Table:
         for seat in self.seats.values():
             seat.boot()
         for a, b in sorted(self.links):
-            self.core(a).link_up(b)
+            self._connect(a, b)
 
     def make_core(
         self, node_id: str, journal: RaftJournal, state: State, restored: tuple[Entry, Entry] | None
     ) -> Core:
         return Core(
             node_id=node_id,
-            voter_ids=self.ids,
+            incarnation=self.seats[node_id].incarnation,
+            known_index=self.seats[node_id].birth.index,
+            wants_vote=self.seats[node_id].wants_vote,
             journal=journal,
             state=state,
             applied_index=restored[1][1] if restored else 1,
@@ -211,6 +229,8 @@ class Table:
         """Let time pass and everything flow, until the condition holds (True) or the time is over (False)."""
         end = self.now + seconds
         while True:
+            if self.tending:
+                self._tend()
             for seat in self.seats.values():
                 seat.step()
                 self._note_leader(seat)
@@ -226,6 +246,7 @@ class Table:
     def cut(self, *pairs: tuple[str, str]) -> None:
         """Messages on these ways are lost and nobody notices."""
         self.links -= set(pairs)
+        self.blocked |= set(pairs)
         self.wire = [item for item in self.wire if (item[0], item[1]) in self.links]
         self._on_the_way = [due for due in self._on_the_way if due[1][:2] in self.links]
 
@@ -235,7 +256,49 @@ class Table:
 
     def heal(self) -> None:
         """All ways are open again; connections that stood through it go on with what is sent from now."""
-        self.links = {(a, b) for a in self.ids for b in self.ids if a != b}
+        self.blocked.clear()
+        if not self.tending:
+            self.links = {(a, b) for a in self.ids for b in self.ids if a != b}
+
+    def _tend(self) -> None:
+        for seat in self.seats.values():
+            core = seat.core
+            if core is None:
+                continue
+            if self._looked_at.get(seat.node_id) != (core, core.configuration_version):
+                self._looked_at[seat.node_id] = (core, core.configuration_version)
+                for a, b in sorted(self.links):
+                    if b == seat.node_id and core.judge(core.introductions[a]).code:
+                        self._break(a, b)
+            for other in core.addresses():
+                way = (seat.node_id, other)
+                known = other in self.seats and self.seats[other].core is not None
+                if known and way not in self.links and way not in self.blocked:
+                    self._connect(*way)
+
+    def _break(self, a: str, b: str) -> None:
+        self.links.discard((a, b))
+        self.wire = [item for item in self.wire if (item[0], item[1]) != (a, b)]
+        if (core := self.seats[a].core) is not None:
+            core.link_down(b)
+        if (core := self.seats[b].core) is not None:
+            core.peer_silent(a)
+
+    def wipe(self, node_id: str) -> None:
+        """The disk of a stopped member is lost; the next start makes a new one."""
+        seat = self.seats[node_id]
+        assert seat.core is None
+        seat.frames = []
+        seat.incarnation += " again"
+
+    def join(self, node_id: str, through: str, *, wants_vote: bool = True) -> Core:
+        """A member that was added starts with the configuration that another one shows it."""
+        seat = self.seats[node_id] = Seat(self, node_id)
+        seat.birth = self.core(through).applied_placed
+        seat.wants_vote = wants_vote
+        self.ids = sorted({*self.ids, node_id})
+        self.blocked = {way for way in self.blocked if node_id not in way}
+        return seat.boot()
 
     def break_links(self, node_id: str) -> None:
         """All connections of a member break and both sides notice."""
@@ -255,8 +318,20 @@ class Table:
             if other == node_id or self.seats[other].core is None or self.seats[node_id].core is None:
                 continue
             for a, b in ((node_id, other), (other, node_id)):
-                self.links.add((a, b))
-                self.core(a).link_up(b)
+                self._connect(a, b)
+
+    def _connect(self, a: str, b: str) -> bool:
+        """`a` dials `b` and introduces itself; False when it was refused."""
+        introduction = self.core(a).introduction()
+        verdict = self.core(b).judge(introduction)
+        self.core(a).greeted(b, verdict)
+        if verdict.code:
+            return False
+        self.blocked.discard((a, b))
+        self.links.add((a, b))
+        self.core(b).introduced(a, introduction)
+        self.core(a).link_up(b)
+        return True
 
     def crash(self, node_id: str) -> None:
         """A member dies with everything that was not durable; its connections break."""
@@ -274,6 +349,11 @@ class Table:
         """The leader of the latest term among the living."""
         leading = [core for core in self.cores() if core.guard.leading]
         return max(leading, key=lambda core: core.guard.term, default=None)
+
+    def leads(self, node_id: str) -> bool:
+        """Whether that member is the leader of the latest term."""
+        core = self.leader()
+        return core is not None and core.node_id == node_id
 
     def elect(self, node_id: str | None = None) -> Core:
         """Run until there is a leader that has applied its no-op everywhere; with an id, until that one leads."""
@@ -298,6 +378,18 @@ class Table:
         assert leader is not None
         assert node_id in (None, leader.node_id)
         return leader
+
+    def change(self, node_id: str, change: Change, seconds: float = 3.0) -> Changed:
+        """Ask through a member, again while no leader could say; its end."""
+        end = self.now + seconds
+        seat = self.seats[node_id]
+        while True:
+            request_id = self.rng.getrandbits(40)
+            seat.alive.change(request_id, change)
+            self.run(0.5, lambda request_id=request_id: request_id in seat.changes)  # type: ignore[misc]  # a bound default
+            ended = seat.changes.get(request_id, Changed(request_id, "silence", "", 0))
+            if ended.code not in ("not-leader", "silence") or self.now >= end:
+                return ended
 
     def agreed(self) -> bool:
         """All living members are in one term and have applied one log."""

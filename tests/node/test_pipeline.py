@@ -53,7 +53,7 @@ class Bench:
     def make_core(self, journal: RaftJournal, state: State, head: SnapshotHead | None) -> Core:
         return Core(
             node_id="n1",
-            voter_ids=list(IDS),
+            incarnation="a disk",
             journal=journal,
             state=state,
             applied_index=head.last_index if head else 1,

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node import core as core_module
+from node import digests as digests_module
 from node import messages as m
 from node import requests as requests_module
 from node.core import Core
@@ -379,7 +380,10 @@ def snapshot_into(table: Table, node_id: str, leader: Core) -> None:
     seat.flush()
     seat.frames = [old.journal.reset_frame(previous, last)]
     seat.core = table.make_core(
-        node_id, RaftJournal.rebased(old.journal, previous, last, old.journal.base), state, (previous, last)
+        node_id,
+        RaftJournal.rebased(old.journal, previous, last, leader.journal.placed_at(index)),
+        state,
+        (previous, last),
     )
     seat.core.inherit(old)
 
@@ -466,7 +470,7 @@ def test_the_chunked_path_is_a_failure_not_a_habit() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\xc1", b"\x93\x01", random.Random(1).randbytes(300), encode_batch(EPOCH_MS, [b"", b"\xff" * 40])],
+    [b"", b"\xc0", b"\x93\x01", random.Random(1).randbytes(300), encode_batch(EPOCH_MS, [b"", b"\xff" * 40])],
 )
 def test_a_malformed_entry_is_applied_like_any_other(payload: bytes) -> None:
     """Every member goes past it with one digest, and the next command is carried out."""
@@ -504,7 +508,8 @@ def test_bytes_that_are_no_message_are_one_kind_of_error(data: bytes) -> None:
 
 
 def with_digests(members: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Table, Core]:
-    monkeypatch.setattr(core_module, "CHECKPOINT_EVERY", 8)
+    for module in (core_module, digests_module):
+        monkeypatch.setattr(module, "CHECKPOINT_EVERY", 8)
     table = Table(members)
     return table, table.born("n1")
 
@@ -555,7 +560,7 @@ def test_equal_digests_raise_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     table.run(1.0)
     assert len(table.cores()) == 3
     assert not any(core.alarm for core in table.cores())
-    assert all(core._checkpoints for core in table.cores())
+    assert all(core.digests.newest()[0] for core in table.cores())
 
 
 def test_few_that_agree_are_no_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -564,11 +569,10 @@ def test_few_that_agree_are_no_disagreement(monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(20):
         assert table.execute("n1", 200 + number, register(f"user{number}")).ok
     core = table.core("n4")
-    index, digest = max(core._checkpoints.items())
+    index, digest = core.digests.newest()
     core._heard_at.clear()
-    core._peer_checkpoints = {"n5": (index, digest)}
-    core._compare_digests()
+    core.digests._said.clear()
+    core.digests.said("n5", index, digest)
     assert core.alarm == ""
-    core._peer_checkpoints = {"n5": (index, bytes(16))}
-    core._compare_digests()
+    core.digests.said("n5", index, bytes(16))
     assert "disagree" in core.alarm

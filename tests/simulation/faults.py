@@ -28,6 +28,7 @@ from tests.simulation.events import stream
 from tests.simulation.failpoints import points
 from tests.simulation.faults_disk import DISK_FAULTS
 from tests.simulation.faults_network import NETWORK_FAULTS
+from tests.simulation.life import LIFE_KINDS
 from tests.simulation.plan import LEADER, Fault
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ MAX_SKEW_MS = 3_600_000
 CALLS_AHEAD = 12  # `crash_in_call` strikes within so many system calls
 BIRTH_SHARE = 0.2
 PASSES_AHEAD = 3  # `crash_at` strikes within so many passes of its place
-LIFE_KINDS = ("add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators")
 
 
 class Injector:
@@ -198,9 +198,8 @@ def _clock_jumps(world: World, fault: Fault, victim: SimNode, dice: random.Rando
     _when_clocks_agree(world, begin)
 
 
-def _change_members(_world: World, fault: Fault, victim: SimNode, _dice: random.Random) -> None:
-    """An operator changes the membership: not possible before there is `Core.change`, so no settings name these kinds yet."""
-    raise NotImplementedError(f"{fault.kind} {victim.node_id}")
+def _change_members(world: World, fault: Fault, victim: SimNode, dice: random.Random) -> None:
+    world.life.strike(fault, victim, dice)
 
 
 _STRIKES: dict[str, Strike] = {

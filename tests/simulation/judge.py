@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node.membership import ENTRY_PREFIX, Configuration, decode_entry
 from statemachine.records import Booking
 from statemachine.state import State
 from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
@@ -24,6 +25,8 @@ class Judge:
         self._world = world
         self.leaders: dict[int, str] = {}
         self._committed: dict[int, tuple[bytes, int]] = {}
+        self._placed_at = 0
+        self._configuration: Configuration | None = None  # the newest committed one
         self._digests: dict[int, bytes] = {}
         self._checked: dict[
             str, tuple[int, int]
@@ -66,7 +69,17 @@ class Judge:
             entry = journal.entry_at(index)
             if self._committed.setdefault(index, (entry[0], entry[2])) != (entry[0], entry[2]):
                 raise ViolationError(f"{node.node_id} holds another committed entry {index}")
+            if entry[0][:2] == ENTRY_PREFIX and index > self._placed_at:
+                self._placed_at, self._configuration = index, decode_entry(entry[0])
         self._checked[node.node_id] = node.boots, max(start, commit)
+
+    def no_place(self, node: SimNode) -> None:
+        """A member stopped because the cluster has no place for it: then the newest committed configuration says so."""
+        seat = None if self._configuration is None else self._configuration.by_id.get(node.node_id)
+        if seat is not None and seat.incarnation == node.identity.incarnation:
+            raise ViolationError(
+                f"{node.node_id} stopped though it belongs to the cluster: {node.stopped_because}"
+            )
 
     def answered(self, operation: Operation, index: int) -> None:
         """A client was answered: what it asked took effect at that entry."""
@@ -99,10 +112,13 @@ class Judge:
     def end(self) -> None:
         """After the calm: one leader, equal members, every request answered, everything acknowledged there, no overlap."""
         nodes = self._world.nodes
+        assert self._configuration is not None
+        members = set(self._configuration.by_id)
         cores = [node.core for node in nodes.values() if node.core is not None]
-        if len(cores) < len(nodes):
+        if {core.node_id for core in cores} != members:
             raise ViolationError(
-                f"a member did not come back: {[node.stopped_because for node in nodes.values()]}"
+                f"alive: {sorted(core.node_id for core in cores)}, members: {sorted(members)}, "
+                f"stopped: { {id_: node.stopped_because for id_, node in nodes.items() if node.stopped_because} }"
             )
         if len({(core.applied_index, core.state.digest) for core in cores}) != 1:
             described = {
@@ -116,6 +132,8 @@ class Judge:
                 for core in cores
             }
             raise ViolationError(f"members did not converge: {described}")
+        if {core.journal.placed for core in cores} != {cores[0].applied_placed}:
+            raise ViolationError("members disagree about who they are")
         leaders = [core for core in cores if core.guard.leading]
         if len(leaders) != 1:
             raise ViolationError(f"{len(leaders)} leaders after the calm")

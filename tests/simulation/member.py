@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from node import storage
-from node.core import Answer, Core, Fail, ReadReady
+from node.core import Answer, Changed, Core, Fail, ReadReady
+from node.greetings import NoPlaceError
 from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth
@@ -62,6 +63,20 @@ class SimNode:
         self.slow_until = 0.0
         self.ungated = False  # planted defect: effects leave before what they rest on is durable
         self.stopped_because: str | None = None
+        self.no_place = False  # it stopped because the cluster has no place for it any more
+        self.never_started = True
+        self.wants_vote = True
+        self.joined_by: Placed | None = None  # what a member that joins a living cluster was told
+        self.changes: dict[int, Callable[[Changed], None]] = {}
+        self._links_looked_at = -1
+
+    @property
+    def paused(self) -> bool:
+        return self.world.now < self.paused_until
+
+    def lose_disk(self) -> None:
+        """Nothing is left of it; the next start makes a new one."""
+        self.disk.restore({})
 
     @property
     def alive(self) -> bool:
@@ -80,18 +95,20 @@ class SimNode:
         """Start the process; it may die while it starts."""
         self.disk.full = self.disk.failing = False  # nobody starts a member again before its disk is sound
         self.boots += 1
+        self.never_started = self.no_place = False
+        self.stopped_because = None
         try:
             self._start()
         except (SimulatedCrashError, OSError):
             self._die()
 
     def _start(self) -> None:
-        addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.ids}
+        addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.born_ids}
         self.identity = storage.read_identity(
             self.disk,
             "desks",
             self.node_id,
-            Placed(0, birth(addresses)),
+            self.joined_by or Placed(0, birth(addresses)),
             lambda: f"{self.node_id}.{self.boots}",
         )
         opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
@@ -112,9 +129,7 @@ class SimNode:
         )
         self._mutate()
         self._later(self.world.rng.uniform(0, TICK_SECONDS), self._tick)
-        for peer_id in self.pipeline.core.others:
-            self.world.connect_later(self.node_id, peer_id)
-            self.world.connect_later(peer_id, self.node_id)
+        self._links_looked_at = -1
 
     def _mutate(self) -> None:
         if self.world.settings.mutate is not None:
@@ -263,7 +278,9 @@ class SimNode:
         """The one place where a core is made."""
         core = Core(
             node_id=self.node_id,
-            voter_ids=self.world.ids,
+            incarnation=self.identity.incarnation,
+            known_index=self.identity.known_index,
+            wants_vote=self.wants_vote,
             journal=journal,
             state=state,
             applied_index=head.last_index if head else 1,
@@ -289,7 +306,7 @@ class SimNode:
     def flush(self) -> None:
         pass
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         match effect:
             case Answer(request_id, outcome):
                 if (callback := self.results.pop(request_id, None)) is not None:
@@ -297,6 +314,9 @@ class SimNode:
             case Fail(request_id, failure):
                 if (callback := self.results.pop(request_id, None)) is not None:
                     callback(None, failure)
+            case Changed(request_id):
+                if (answer := self.changes.pop(request_id, None)) is not None:
+                    answer(effect)
             case ReadReady(token, read_index):
                 assert self.core is not None
                 if (read := self.reads.pop(token, None)) is not None:
@@ -306,6 +326,10 @@ class SimNode:
         self.world.at(0.0, self.turn)
 
     def turned(self, applied: bool) -> None:
+        assert self.core is not None
+        if self.core.configuration_version != self._links_looked_at:
+            self._links_looked_at = self.core.configuration_version
+            self.world.network.members_changed(self.node_id)
         self.world.check(self)
         if self.ungated and self.pipeline is not None:
             self.pipeline.synced(self._submitted)
@@ -330,6 +354,9 @@ class SimNode:
             case FailStopError():
                 self.stopped_because = message
                 self.world.note(f"{self.node_id} fail-stop: {message}")
+                if isinstance(cause, NoPlaceError):
+                    self.world.judge.no_place(self)
+                    self.no_place = True
                 self._die()
             case _:
                 raise cause

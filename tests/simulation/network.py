@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from node.membership import Introduction
 from tests.simulation.events import stream
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Link:
         "cut_until",
         "frozen_until",
         "incoming",
+        "introduction",
         "last_arrival",
         "outgoing",
         "slow_until",
@@ -59,6 +61,7 @@ class Link:
     def __init__(self) -> None:
         self.outgoing: Connection | None = None
         self.incoming: Connection | None = None
+        self.introduction = Introduction("", "", "", 0, "")  # of the sender, when it dialled
         self.cut_until = 0.0
         self.frozen_until = 0.0
         self.slow_until = 0.0
@@ -96,15 +99,43 @@ class Network:
     def _connect(self, a: str, b: str) -> None:
         world, link = self._world, self.links[a, b]
         dialler, listener = world.nodes[a], world.nodes[b]
-        if link.outgoing is not None or dialler.core is None or listener.core is None:
+        if link.outgoing is not None or dialler.core is None or not self._dials(a, b):
             return
-        if world.now < max(link.cut_until, dialler.paused_until, listener.paused_until):
+        if listener.core is None or world.now < max(
+            link.cut_until, dialler.paused_until, listener.paused_until
+        ):
             self.connect_later(a, b)
             return
+        introduction = dialler.core.introduction()
+        verdict = listener.core.judge(introduction)
+        dialler.core.greeted(b, verdict)
+        if verdict.code:
+            self.connect_later(a, b)
+            return
+        link.introduction = introduction
         link.outgoing = link.incoming = Connection()  # a newer one replaces an older, without a word
         link.last_arrival = world.now
         link.tear = False
+        listener.core.introduced(a, introduction)
         dialler.core.link_up(b)
+        self.connect_later(b, a)  # who dials us is dialled back, though we may not know it yet
+
+    def _dials(self, a: str, b: str) -> bool:
+        core = self._world.nodes[a].core
+        return core is not None and (b in core.addresses() or self.links[b, a].incoming is not None)
+
+    def members_changed(self, node_id: str) -> None:
+        """A member knows another configuration: it dials whom that names, and closes links that it forbids."""
+        core = self._world.nodes[node_id].core
+        assert core is not None
+        for a, b in sorted(self.links):
+            link = self.links[a, b]
+            if b == node_id and link.incoming is not None and core.judge(link.introduction).code:
+                link.incoming = None
+                core.peer_silent(a)
+                self.break_link(a, b)
+            if a == node_id and link.outgoing is None:
+                self.connect_later(a, b)
 
     def break_link(self, a: str, b: str, *, drained: bool = False) -> None:
         """The sender loses the connection. The receiver does too: at once, or when it has read what is under way (`drained`)."""

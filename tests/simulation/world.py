@@ -9,6 +9,7 @@ Where what is:
 - `events`: virtual time, the streams of chance, the trace and its hash;
 - `plan` and `faults` (with `faults_network`, `faults_disk`): the faults of a run as a list made up before it begins, and what each kind does;
 - `network`: connections between members; `disk` and `failpoints`: disks; `member`: one member, the driver around the shipped core;
+- `life`: operators who change the membership;
 - `clients`: the load; `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
   `recorder` and `picture`: a run in words and as a drawing.
@@ -27,6 +28,7 @@ from tests.simulation.events import Timeline, Trace, stream
 from tests.simulation.failpoints import Failpoints
 from tests.simulation.faults import Injector
 from tests.simulation.judge import Judge
+from tests.simulation.life import Life
 from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
 from tests.simulation.plan import Fault, make_plan
@@ -69,7 +71,8 @@ class World:
         engine.set_clock(lambda: self.timeline.now)
         self.trace = Trace(self.timeline)
         self.note = self.trace.note
-        self.ids = [f"n{number + 1}" for number in range(self.settings.members)]
+        self.born_ids = [f"n{number + 1}" for number in range(self.settings.members)]
+        self.ids = list(self.born_ids)  # of all machines there have ever been
         self.nodes: dict[str, SimNode] = {}
         self.network = Network(self)
         self.connect_later = self.network.connect_later
@@ -77,12 +80,13 @@ class World:
         self.judge = Judge(self)
         self.clients = Clients(self)
         self.faults = Injector(self)
-        self.plan = make_plan(seed, self.settings, self.ids)
+        self.life = Life(self)
+        self.plan = make_plan(seed, self.settings, self.born_ids)
         self.installs = 0
         self.failpoints = Failpoints()
         self.witness = Witness(self)
         self.calm = False
-        for node_id in self.ids:
+        for node_id in self.born_ids:
             self.add_member(node_id)
         if recorder is not None:
             recorder.begins(self)
@@ -143,10 +147,9 @@ class World:
             node.skew_ms = 0
             node.disk.crash_in = None
             node.disk.full = node.disk.failing = False
-            if node.stopped_because is not None:
+            if node.stopped_because is not None and not node.no_place:
                 raise ViolationError(f"{node.node_id} stopped without cause: {node.stopped_because}")
-            if not node.alive:
-                node.boot()
+        self.life.finish()
 
     def summary(self) -> str:
         """One line about the run."""
