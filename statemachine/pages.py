@@ -24,16 +24,15 @@ RUN_ITEMS = 16  # how many items a walk hands out at once
 class Pages(Generic[T]):
     """Append at the end, take from the beginning."""
 
-    __slots__ = ("_full", "_length", "_skip", "_tail")
+    __slots__ = ("_full", "_skip", "_tail")
 
     def __init__(self) -> None:
         self._full: deque[tuple[T, ...]] = deque()
         self._tail: list[T] = []  # appended to until it is full, and never changed otherwise
         self._skip = 0  # items of the first page that have been taken
-        self._length = 0
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._full) * PAGE_ITEMS + len(self._tail) - self._skip
 
     def __iter__(self) -> Iterator[T]:
         return chain.from_iterable(self.view().runs())
@@ -47,7 +46,6 @@ class Pages(Generic[T]):
         """Add an item at the end."""
         tail = self._tail
         tail.append(item)
-        self._length += 1
         if len(tail) == PAGE_ITEMS:
             self._full.append(tuple(tail))
             self._tail = []
@@ -55,15 +53,14 @@ class Pages(Generic[T]):
 
     def first(self) -> T | None:
         """The oldest item, if there is one."""
-        if not self._length:
-            return None
-        return (self._full[0] if self._full else self._tail)[self._skip]
+        if self._full:
+            return self._full[0][self._skip]
+        return self._tail[self._skip] if self._skip < len(self._tail) else None
 
     def drop_first(self) -> None:
         """Take the oldest item away. A page goes when all of it has been taken."""
-        assert self._length
+        assert self._full or self._skip < len(self._tail)
         self._skip += 1
-        self._length -= 1
         if self._full:
             self._drop_taken()
 
@@ -74,7 +71,7 @@ class Pages(Generic[T]):
 
     def view(self) -> View[T]:
         """The sequence as it is now; what happens later does not change it."""
-        return View(tuple(self._full), self._tail, self._skip, self._length)
+        return View(tuple(self._full), self._tail, self._skip, len(self))
 
 
 class View(Generic[T]):

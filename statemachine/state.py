@@ -159,8 +159,9 @@ class State(Tables):
         return outcome
 
     def _has_room_for_key(self, scope: str) -> bool:
-        return (
-            self.keys_by_scope.get(scope, 0) < MAX_KEYS_PER_SCOPE and len(self.client_keys) < MAX_CLIENT_KEYS
+        # Few outcomes are few keys of clients; the second count is asked for only where it can matter.
+        return self.keys_by_scope.get(scope, 0) < MAX_KEYS_PER_SCOPE and (
+            len(self.outcomes) < MAX_CLIENT_KEYS or len(self.client_keys) < MAX_CLIENT_KEYS
         )
 
     def _next_digest(self, payload: bytes, outcomes: list[Outcome]) -> bytes:
