@@ -45,6 +45,8 @@ CHANGE_PROBLEMS = (
     "address-taken",
     "too-many-members",
     "too-many-voters",
+    "member-alive",
+    "not-a-voter",
     "change-refused",
 )
 
@@ -218,7 +220,14 @@ CALLS = (
         {200: ChangeView},
         body=ReplaceBody,
         body_optional=True,
-        problems=("unknown-member", "would-lose-quorum", "change-pending", "change-refused", *_PROBLEMS),
+        problems=(
+            "unknown-member",
+            "would-lose-quorum",
+            "member-alive",
+            "change-pending",
+            "change-refused",
+            *_PROBLEMS,
+        ),
         keyed=False,
     ),
     Call(
@@ -229,7 +238,14 @@ CALLS = (
         {200: LeaderView},
         body=TransferBody,
         body_optional=True,
-        problems=("unknown-member", "not-caught-up", "change-pending", "change-refused", *_PROBLEMS),
+        problems=(
+            "unknown-member",
+            "not-caught-up",
+            "not-a-voter",
+            "change-pending",
+            "change-refused",
+            *_PROBLEMS,
+        ),
         keyed=False,
     ),
     Call(

@@ -77,6 +77,8 @@ KINDS: dict[str, Kind] = {
     "address-taken": Kind(409, "Another member has this address"),
     "too-many-members": Kind(409, "The cluster has as many members as it can"),
     "too-many-voters": Kind(409, "The cluster has as many voters as it can"),
+    "member-alive": Kind(409, "The member is here with its data"),
+    "not-a-voter": Kind(409, "A learner cannot lead"),
     "change-refused": Kind(409, "The change is refused"),
     # Decided by the log (statemachine.outcomes.Code).
     "already-born": Kind(409, "The cluster has been born"),

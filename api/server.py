@@ -29,7 +29,6 @@ from node.config import Config
 from node.disk import StorageError
 from node.guard import FailStopError
 from node.member import Member
-from node.membership import was_removed
 from node.secret import Secret, SecretError
 
 EXIT_STOPPED = 0
@@ -116,7 +115,7 @@ async def _serve_member(
         failure = await _wait_for_the_end(member, birth, stop)
         if failure is not None:
             # Who is no member any more was told so by the others, and ends as it was asked to.
-            return _refuse(EXIT_STOPPED if was_removed(node_id, failure) else EXIT_FAILED, failure)
+            return _refuse(EXIT_STOPPED if member.removed else EXIT_FAILED, failure)
         log.info("event=stopping node=%s", node_id)
         await member.hand_over()
         await asyncio.sleep(STEP_ASIDE_SECONDS)

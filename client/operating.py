@@ -38,6 +38,8 @@ _NEXT = {
     "would-lose-quorum": "Bring back the voters that are away, or add others first: deskraft cluster members",
     "member-exists": "To move it, add it under another id and remove this one: deskraft cluster members",
     "address-taken": "Who has which address: deskraft cluster members",
+    "member-alive": "Only a lost disk is replaced. If this one is lost, stop the node first: deskraft cluster status",
+    "not-a-voter": "Let it vote first: deskraft cluster promote ID",
     "too-many-members": "Remove one first: deskraft cluster members",
     "too-many-voters": "Remove a voter first, or leave this one a learner: deskraft cluster members",
 }

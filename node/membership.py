@@ -250,9 +250,7 @@ def why_stopped(member_id: str, verdict: Verdict, *, had_data: bool) -> str:
     """The line that a member stops with."""
     if verdict.code == "not-a-member":
         if had_data:
-            return (
-                f"{_removed(member_id)} (entry {verdict.index}); its data directory is of no more use to it"
-            )
+            return f"{member_id} was removed from the cluster (entry {verdict.index}); its data directory is of no more use to it"
         return (
             f"{member_id} is not a member of the cluster: add it first, with deskraft cluster add {member_id}"
         )
@@ -260,12 +258,3 @@ def why_stopped(member_id: str, verdict: Verdict, *, had_data: bool) -> str:
         f"the cluster knows {member_id} by another disk (entry {verdict.index}): what that one promised, this one does not know. "
         f"If the old data directory still exists, start with it. If it is lost, run deskraft cluster replace {member_id} and start this node again"
     )
-
-
-def was_removed(member_id: str, line: str) -> bool:
-    """Whether a member stopped with that line because it is none any more, which is no failure."""
-    return line.startswith(_removed(member_id))
-
-
-def _removed(member_id: str) -> str:
-    return f"{member_id} was removed from the cluster"

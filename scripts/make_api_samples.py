@@ -33,7 +33,12 @@ import aiohttp
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the rooms beside this folder, whether or not they are installed
 
-from tests.integration.cluster import ProcessCluster, running_cluster  # noqa: E402 - needs the path above
+from tests.integration.cluster import (  # noqa: E402 - needs the path above
+    ADMIN_LOGIN,
+    ADMIN_PASSWORD,
+    ProcessCluster,
+    running_cluster,
+)
 
 PAGE = ROOT / "docs" / "api.md"
 DATE = "2030-12-02"
@@ -96,6 +101,9 @@ def _is(key: str) -> Callable[[Any, Any], str]:
 BOOKING = {"space_id": "hq", "seat_id": "A1", "starts_at": f"{DATE}T10:00:00+03:00"}
 ADA = {"login": "ada", "password": "a long pass phrase"}
 BOB = {"login": "bob", "password": "another long phrase"}
+ADMIN = {"login": ADMIN_LOGIN, "password": ADMIN_PASSWORD}
+N4 = {"id": "n4", "raft": "10.0.0.4:7001", "api": "10.0.0.4:8001"}
+MEMBERS = "/api/v1/cluster/members"
 TOKENS = {"ada": _is("access_token"), "ada_refresh": _is("refresh_token")}
 
 SCENARIO = (
@@ -134,7 +142,16 @@ SCENARIO = (
     Step("invalid-body", 0, "POST", "/api/v1/bookings", {**BOOKING, "slots": 0, "seat": "A1"}, "ada", expect=422),
     Step("broken-json", 0, "POST", "/cancel", user="ada", raw='{"booking_id": ', expect=400),
     Step("invalid-parameter", 0, "GET", "/history?limit=1000", user="ada", expect=422),
-    Step("cluster", 0, "GET", "/api/v1/cluster"),
+    Step("cluster", 0, "GET", "/api/v1/cluster", keep={"leader_id": _is("leader_id")}),
+    Step("", 2, "POST", "/api/v1/auth/login", ADMIN, keep={"admin": _is("access_token")}),
+    Step("forbidden", 0, "POST", MEMBERS, N4, "ada", expect=403),
+    Step("add-member", 0, "POST", MEMBERS, N4, "admin", expect=201),
+    Step("member-exists", 0, "POST", MEMBERS, {**N4, "id": "n1"}, "admin", expect=409),
+    Step("promote-member", 1, "POST", MEMBERS + "/n4/promote", user="admin", expect=409),
+    Step("remove-member", 2, "DELETE", MEMBERS + "/n4", user="admin"),
+    Step("replace-member", 1, "POST", MEMBERS + "/n4/replace", user="admin", expect=404),
+    Step("transfer", 0, "POST", "/api/v1/cluster/transfer", {"to": "{leader_id}"}, "admin"),
+    Step("snapshot", 0, "POST", "/api/v1/cluster/snapshot", user="admin"),
     Step("livez", 0, "GET", "/livez"),
     Step("readyz", 0, "GET", "/readyz"),
     Step("metrics", 0, "GET", "/metrics"),
