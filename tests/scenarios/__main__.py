@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 
-from tests.scenarios import clients, expectations, steps
+from tests.scenarios import clients, expectations, operators, steps
 from tests.scenarios.scenario import FOLDER, Scenario, ScenarioError, all_scenarios, reference
 
-__all__ = ["clients", "expectations", "steps"]
+__all__ = ["clients", "expectations", "operators", "steps"]
 
 
 def main(arguments: list[str]) -> int:

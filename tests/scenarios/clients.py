@@ -120,10 +120,13 @@ def in_flight(play: Play, number: int) -> None:
     play.world.patch(core_module, "MAX_ENTRIES_IN_FLIGHT", number)
 
 
-@_sentence("members that start from now on put about {number} bytes into an append")
-def append_size(play: Play, number: int) -> None:
-    """A message ends with the entry that reaches the limit; every single entry must be smaller."""
+@_sentence("restart {member} with appends of about {number} bytes")
+def restart_small(play: Play, member: str, number: int) -> None:
+    """Its messages end with the entry that reaches the limit; a single entry that is larger cannot be sent."""
+    usual = engine._APPEND_BYTES
     play.world.patch(engine, "_APPEND_BYTES", number)
+    play.world.restart(member)
+    play.world.patch(engine, "_APPEND_BYTES", usual)
 
 
 # Operators, clocks and broken machines.

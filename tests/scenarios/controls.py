@@ -10,6 +10,7 @@ from collections.abc import Callable
 from node import messages as m
 from node.core import Core
 from node.journal import Entry
+from node.membership import Change, Verdict, changed
 
 Tamper = Callable[[Core], None]
 
@@ -124,12 +125,39 @@ def broken_links_unnoticed(core: Core) -> None:
 
 def digests_not_compared(core: Core) -> None:
     """Nobody asks whether the states are equal."""
-    core._compare_digests = lambda: None  # type: ignore[method-assign]
+    core.digests.said = lambda peer_id, index, digest: None  # type: ignore[method-assign]
 
 
 def outliers_lead(core: Core) -> None:
     """A wrong clock is no reason not to lead."""
     core.clock.is_outlier = lambda: False  # type: ignore[method-assign]
+
+
+def two_changes_at_once(core: Core) -> None:
+    """H13: another change may begin while one is not committed."""
+    core.changes._refuse_unless_idle = lambda latest: None  # type: ignore[method-assign]
+
+
+def any_change_allowed(core: Core) -> None:
+    """Nobody asks whether a majority is left, or whether a learner has caught up."""
+    core.changes._refuse_unless_safe = lambda old, new: None  # type: ignore[method-assign]
+
+
+def any_disk_welcome(core: Core) -> None:
+    """A name is enough: whichever disk comes under it is let in and counts."""
+    core.judge = lambda introduction: Verdict("", final=False, index=0)  # type: ignore[method-assign]
+    core.counts = lambda member_id: member_id in core.journal.placed.configuration.voters  # type: ignore[method-assign]
+
+
+def leaders_remove_themselves(core: Core) -> None:
+    """A leader proposes its own removal instead of handing over."""
+    propose = core.changes._propose
+
+    def ask(change: Change, on_answer: Callable[[str, str, int], None], now: float) -> None:
+        propose(changed(core.journal.placed.configuration, change))
+        core.changes._wait(core.journal.placed.index, on_answer)
+
+    core.changes.ask = ask  # type: ignore[method-assign]
 
 
 CONTROLS: list[tuple[str, Tamper]] = [
@@ -147,4 +175,9 @@ CONTROLS: list[tuple[str, Tamper]] = [
     ("fast_failover", broken_links_unnoticed),
     ("digest_mismatch", digests_not_compared),
     ("clock_outlier_leader", outliers_lead),
+    ("one_change_at_a_time", two_changes_at_once),
+    ("would_lose_quorum", any_change_allowed),
+    ("learner", any_change_allowed),
+    ("wiped_member", any_disk_welcome),
+    ("remove_leader", leaders_remove_themselves),
 ]

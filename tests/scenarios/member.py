@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from node import messages as m
 from node import storage
-from node.core import Answer, Core, Fail, ReadReady
+from node.core import Answer, Changed, Core, Fail, ReadReady
 from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth
@@ -65,6 +65,8 @@ class Member:
         self.stopped_because = ""  # why it stopped by itself
         self.installs = 0
         self.disks = 0
+        self.wants_vote = True
+        self.joined_by: Placed | None = None  # the configuration that a joining member was shown
         self.wipe()
 
     def wipe(self) -> None:
@@ -88,12 +90,12 @@ class Member:
 
     def boot(self) -> None:
         """Start, with what is on the disk."""
-        addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.ids}
+        addresses = {id_: (f"{id_}:7000", f"{id_}:8000") for id_ in self.world.born}
         self.identity = storage.read_identity(
             self.disk,
             "desks",
             self.node_id,
-            Placed(0, birth(addresses)),
+            self.joined_by or Placed(0, birth(addresses)),
             lambda: f"disk {self.disks} of {self.node_id}",
         )
         opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
@@ -109,7 +111,9 @@ class Member:
     def make_core(self, journal: RaftJournal, state: State, head: SnapshotHead | None) -> Core:
         core = Core(
             node_id=self.node_id,
-            voter_ids=self.world.ids,
+            incarnation=self.identity.incarnation,
+            known_index=self.identity.known_index,
+            wants_vote=self.wants_vote,
             journal=journal,
             state=state,
             applied_index=head.last_index if head else 1,
@@ -170,12 +174,14 @@ class Member:
     def flush(self) -> None:
         pass
 
-    def perform(self, effect: Answer | Fail | ReadReady) -> None:
+    def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         match effect:
             case Answer(request_id, outcome):
                 self.world.answers[request_id] = outcome
             case Fail(request_id, failure):
                 self.world.answers[request_id] = failure
+            case Changed(request_id):
+                self.world.changes[request_id] = effect
             case ReadReady(token, _):
                 self.world.reads[token] = visible(self.alive.state)
 

@@ -9,8 +9,9 @@
       member | role      | term
       n1     | candidate | 1
 
-A sentence is a template of `steps.py`, `clients.py` or `expectations.py` with its blanks filled in. When an expectation does not hold, it and what
-is are shown side by side, with the file, the line, all members and the last messages. `update` writes tables (and `expect n1 log …`) anew.
+A sentence is a template of `steps.py`, `clients.py`, `operators.py` or `expectations.py` with its blanks filled in. When an expectation does
+not hold, it and what is are shown side by side, with the file, the line, all members and the last messages. `update` writes tables (and
+`expect n1 log …`) anew.
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ _BLANKS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "seat": (r"A\d", str),
     "clock": (r"\d\d:\d\d", str),
     "person": (r"ann|bob", str),
+    "change": (r"add|promote|remove|replace", str),
+    "operation": (r"m\d+", str),
+    "learner": (r"learner", str),
     "word": (r"[a-z-]+", str),
     "way": (r"ahead|behind", str),
     "text": (r".+", str),
@@ -140,6 +144,7 @@ class Play:
         self.requests: dict[str, int] = {}
         self.envelopes: dict[str, tuple[str, Any, str]] = {}  # (person, command, key) of each request
         self.reads: dict[str, int] = {}
+        self.operations: dict[str, int] = {}
         self.copies: list[Parcel] = []
         self.submitted = 0
 

@@ -168,7 +168,8 @@ def release(play: Play, kind: str, a: str | None, b: str | None) -> None:
 @_sentence("cut off {those:members}")
 def cut_off(play: Play, those: Sequence[str]) -> None:
     """Nothing goes between these and the rest, and nobody is told."""
-    play.world.cut({(a, b) for a, b in play.world.open if (a in those) != (b in those)})
+    everybody = play.world.ids
+    play.world.cut({(a, b) for a in everybody for b in everybody if (a in those) != (b in those)})
 
 
 @_sentence("cut {ones:members} from {others:members}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node import core as core_module
-from tests.scenarios import clients, expectations, steps
+from tests.scenarios import clients, expectations, operators, steps
 from tests.scenarios.controls import CONTROLS, Tamper
 from tests.scenarios.scenario import (
     EXPECTATIONS,
@@ -22,7 +22,7 @@ from tests.scenarios.scenario import (
 )
 from tests.scenarios.world import World
 
-__all__ = ["clients", "expectations", "steps"]
+__all__ = ["clients", "expectations", "operators", "steps"]
 
 ROOT = FOLDER.parent.parent
 LEAST_SCENARIOS = 25

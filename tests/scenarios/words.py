@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from node import messages as m
 from node.core import Core
 from node.journal import NO_OP, Entry
+from node.membership import Configuration, decode_entry
 from statemachine.commands import decode_batch, decode_envelope
 from tests.scenarios.member import Member, Parcel
 from tests.scenarios.world import World
@@ -59,9 +60,20 @@ def entry(item: Entry) -> str:
 def _content(command: bytes) -> str:
     if command == NO_OP:
         return ""
+    if (configuration := decode_entry(command)) is not None:
+        return f"({members(configuration)})"
     keys = [decode_envelope(envelope).key for envelope in decode_batch(command[1:]).envelopes]
     names = [key.removeprefix(KEY).split()[0] for key in keys]
     return f"({'+'.join(dict.fromkeys(names))})"
+
+
+def members(configuration: Configuration) -> str:
+    """Voters, then learners with a plus; a question mark where no disk is known yet."""
+    seats = sorted(configuration.seats, key=lambda seat: not seat.voter)
+    return " ".join(
+        f"{'' if seat.voter else '+'}{seat.id}{'' if seat.incarnation or not configuration.founded else '?'}"
+        for seat in seats
+    )
 
 
 def log(core: Core) -> str:

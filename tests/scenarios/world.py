@@ -14,7 +14,7 @@ from typing import Any
 
 from node import engine
 from node import messages as m
-from node.core import Core
+from node.core import Changed, Core
 from node.journal import Entry
 from statemachine.outcomes import Outcome
 from tests.scenarios.member import BrokenPromiseError, Member, Parcel
@@ -36,12 +36,15 @@ class World:
         self.wire: list[Parcel] = []
         self.held: list[Parcel] = []
         self.holds: list[Callable[[Parcel], bool]] = []
-        self.open: set[tuple[str, str]] = set()  # ways on which messages get through
+        self.born: list[str] = []  # those that cluster.yml names
+        self.links: set[tuple[str, str]] = set()  # connections that stand
+        self.blocked: set[tuple[str, str]] = set()  # ways on which nothing gets through
         self.torn: set[tuple[str, str]] = (
             set()
         )  # ways on which something was lost that nobody has noticed yet
         self.answers: dict[int, Outcome | str] = {}
         self.reads: dict[int, frozenset[str]] = {}
+        self.changes: dict[int, Changed] = {}
         self.trace: list[str] = []
         self.describe: Callable[[m.Message], str] = str
         self.tamper = tamper or (lambda _core: None)
@@ -50,6 +53,7 @@ class World:
         self._leaders: dict[int, str] = {}
         self._committed: dict[int, tuple[str, Entry]] = {}
         self._checked: dict[str, int] = {}
+        self._looked_at: dict[str, tuple[Core, int]] = {}
         self._digests: dict[int, tuple[str, bytes]] = {}
         self._patched: list[tuple[Any, str, Any]] = []
         engine.set_clock(lambda: self.now)
@@ -68,14 +72,12 @@ class World:
 
     def found(self, count: int) -> None:
         """That many members, new and connected."""
-        self.ids = [f"n{number + 1}" for number in range(count)]
+        self.ids = self.born = [f"n{number + 1}" for number in range(count)]
         self.patience = self.patience or list(self.ids)
         self.members = {node_id: Member(self, node_id) for node_id in self.ids}
-        self.open = {(a, b) for a in self.ids for b in self.ids if a != b}
         for member in self.members.values():
             member.boot()
-        for a, b in sorted(self.open):
-            self.members[a].alive.link_up(b)
+        self.tend()
 
     def wall_ms(self) -> int:
         """What a right clock shows."""
@@ -94,8 +96,8 @@ class World:
 
     def sent(self, parcel: Parcel) -> None:
         way = (parcel.sender, parcel.receiver)
-        if way not in self.open:
-            self.torn.add(way)
+        if way in self.blocked or way not in self.links:
+            self.torn |= {way} & self.links
             return
         (self.held if any(rule(parcel) for rule in self.holds) else self.wire).append(parcel)
 
@@ -131,6 +133,7 @@ class World:
         """Time passes; True as soon as the condition holds."""
         end = self.now + seconds
         while True:
+            self.tend()
             self.turns()
             if flowing:
                 self.flow()
@@ -140,24 +143,25 @@ class World:
                 return until is None
             self.now += STEP_SECONDS
 
-    # Ways.
+    # Ways and connections. A connection is one-way: whoever dials sends.
 
     def cut(self, ways: set[tuple[str, str]]) -> None:
         """What is sent on these ways is lost, and nobody notices."""
         lost = self.take(lambda parcel: (parcel.sender, parcel.receiver) in ways)
         self.torn |= {(parcel.sender, parcel.receiver) for parcel in lost}
-        self.open -= ways
+        self.blocked |= ways
 
     def heal(self) -> None:
         """All ways are open; a connection that lost something breaks and is made anew, as TCP does it."""
-        self.open = {(a, b) for a in self.ids for b in self.ids if a != b}
+        self.blocked.clear()
         for a, b in sorted(self.torn):
             self._down(a, b)
-            self._up(a, b)
+            self._dial(a, b)
         self.torn.clear()
 
     def _down(self, a: str, b: str) -> None:
         """The connection from a to b breaks, and both notice."""
+        self.links.discard((a, b))
         self.take(lambda parcel: (parcel.sender, parcel.receiver) == (a, b))
         self.held = [parcel for parcel in self.held if (parcel.sender, parcel.receiver) != (a, b)]
         if (core := self.members[a].core) is not None:
@@ -165,37 +169,74 @@ class World:
         if (core := self.members[b].core) is not None:
             core.peer_silent(a)
 
-    def _up(self, a: str, b: str) -> None:
-        if self.members[a].core is not None and self.members[b].core is not None:
-            self.core(a).link_up(b)
+    def _dial(self, a: str, b: str) -> None:
+        """a introduces itself to b, and is let in or refused."""
+        dialler, listener = self.members[a].core, self.members[b].core
+        if dialler is None or listener is None or (a, b) in self.blocked:
+            return
+        introduction = dialler.introduction()
+        verdict = listener.judge(introduction)
+        dialler.greeted(b, verdict)
+        if verdict.code == "":
+            self.links.add((a, b))
+            listener.introduced(a, introduction)
+            dialler.link_up(b)
+
+    def tend(self) -> None:
+        """What drivers do beside the turns: close connections that the configuration forbids, dial those that it names."""
+        for node_id, member in sorted(self.members.items()):
+            core = member.core
+            if core is None or member.frozen:
+                continue
+            if self._looked_at.get(node_id) != (core, core.configuration_version):
+                self._looked_at[node_id] = (core, core.configuration_version)
+                for a, b in sorted(self.links):
+                    if b == node_id and core.judge(core.introductions[a]).code:
+                        self.note(f"{b} closes the connection of {a}")
+                        self._down(a, b)
+            for other in core.addresses():
+                if other in self.members and (node_id, other) not in self.links:
+                    self._dial(node_id, other)
+
+    def _ways_of(self, node_id: str) -> list[tuple[str, str]]:
+        others = [other for other in self.ids if other != node_id]
+        return [way for other in others for way in ((node_id, other), (other, node_id))]
 
     def break_links(self, node_id: str) -> None:
-        """All connections of a member break, and everybody notices."""
-        for other in self.ids:
-            for a, b in ((node_id, other), (other, node_id)):
-                if a != b:
-                    self.open.discard((a, b))
-                    self.torn.discard((a, b))
-                    self._down(a, b)
+        """All connections of a member break, everybody notices, and none can be made for now."""
+        for way in self._ways_of(node_id):
+            self.blocked.add(way)
+            self.torn.discard(way)
+            self._down(*way)
 
     def connect(self, node_id: str) -> None:
         """All connections of a member are made anew, to those that live."""
-        for other in self.ids:
-            if other != node_id and self.members[other].core is not None:
-                for a, b in ((node_id, other), (other, node_id)):
-                    self.open.add((a, b))
-                    self._up(a, b)
+        for way in self._ways_of(node_id):
+            self.blocked.discard(way)
+            self.torn.discard(way)
+            if way not in self.links:
+                self._dial(*way)
 
     def crash(self, node_id: str) -> None:
         """A process dies with all that was not on its disk."""
         self.members[node_id].pipeline = None
-        self.break_links(node_id)
+        for way in self._ways_of(node_id):
+            self.torn.discard(way)
+            self._down(*way)
 
     def restart(self, node_id: str) -> None:
         """A process starts with what is on its disk, and connects."""
         self._checked.pop(node_id, None)
         self.members[node_id].boot()
         self.connect(node_id)
+
+    def join(self, node_id: str, through: str, *, wants_vote: bool) -> None:
+        """A new member starts with the configuration that another one shows it."""
+        placed = self.core(through).applied_placed
+        self.ids = sorted({*self.ids, node_id})
+        member = self.members[node_id] = Member(self, node_id)
+        member.joined_by, member.wants_vote = placed, wants_vote
+        self.restart(node_id)
 
     # What must never be.
 
