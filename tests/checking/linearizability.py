@@ -26,6 +26,10 @@ from tests.checking.history import Operation, ReadSeat, ReadUser, settled, unkno
 from tests.checking.models import Model, SeatModel, State, UserModel, by_seat, by_user, pure
 
 MAX_STEPS = 400_000  # of one part: about a second
+EASY_STEPS = (
+    2_000  # with a few for each operation, enough for a history whose answers claim their true places
+)
+EASY_STEPS_EACH = 20
 HINT_REACH = 200  # configurations tried to let one operation happen where it claims to have
 STORY_LINES = 12
 MAX_SHRINKING_RUNS = 60
@@ -261,36 +265,40 @@ def _schedule(operations: Sequence[Operation]) -> list[_Return]:
 def check(
     part: str, model: Model[State], operations: Sequence[Operation], max_steps: int = MAX_STEPS
 ) -> Verdict:
-    """Judge one part."""
-    search = Search(model, operations, max_steps)
-    try:
-        if search.run():
-            return Verdict(part, "linearizable", search.steps, len(operations))
-    except _UndecidedError:
-        # Through a smaller window there is less under way, and a contradiction that shows there is one of the whole.
-        for projection in model.projections(operations):
-            failed = _fails(model, projection, max_steps // 10)
-            if failed is not None:
-                return _violation(part, model, projection, failed, max_steps)
-        story = (
-            f"{part}: undecided after {search.steps} steps; {search.deepest.depth} returns could be explained"
-        )
-        return Verdict(part, "undecided", search.steps, len(operations), story)
-    return _violation(part, model, operations, search, max_steps)
+    """Judge one part: first as a sound system can be judged, then through smaller windows, then by brute force."""
+    easy = min(max_steps, EASY_STEPS + EASY_STEPS_EACH * len(operations))
+    spent = 0
+    for limit in (easy, max_steps):
+        search = Search(model, operations, limit)
+        try:
+            if search.run():
+                return Verdict(part, "linearizable", spent + search.steps, len(operations))
+        except _UndecidedError:
+            spent += search.steps
+        else:
+            prefix = _prefix(search, operations)
+            return _violation(part, model, operations, _smallest(model, prefix, search), spent + search.steps)
+        if limit == easy:
+            # Through a smaller window there is less under way, and a contradiction that shows there is one of the whole.
+            windows = _windows(model, operations)
+            if windows:
+                offending, failed = windows[0]
+                smallest = _smallest(model, offending, failed)
+                return _violation(part, model, operations, smallest, spent + failed.steps)
+    story = f"{part}: undecided after {spent} steps; {search.deepest.depth} returns could be explained"
+    return Verdict(part, "undecided", spent, len(operations), story)
 
 
 def _violation(
-    part: str, model: Model[State], operations: Sequence[Operation], search: Search[State], max_steps: int
+    part: str,
+    model: Model[State],
+    operations: Sequence[Operation],
+    found: tuple[list[Operation], Search[State]],
+    steps: int,
 ) -> Verdict:
-    offending, smallest = _smallest(model, _prefix(search, operations), search, max_steps)
-    return Verdict(
-        part,
-        "violation",
-        search.steps,
-        len(operations),
-        _story(part, model, offending, smallest),
-        tuple(offending),
-    )
+    offending, search = found
+    story = _story(part, model, offending, search)
+    return Verdict(part, "violation", steps, len(operations), story, tuple(offending))
 
 
 def _prefix(search: Search[State], operations: Sequence[Operation]) -> list[Operation]:
@@ -299,32 +307,41 @@ def _prefix(search: Search[State], operations: Sequence[Operation]) -> list[Oper
     return [operation for operation in operations if operation.invoked <= end]
 
 
+def _windows(
+    model: Model[State], operations: Sequence[Operation]
+) -> list[tuple[list[Operation], Search[State]]]:
+    """The projections that have no order, cut to their shortest prefixes, the smallest first."""
+    found = []
+    for projection in model.projections(operations):
+        failed = _fails(model, projection)
+        if failed is not None:
+            found.append((_prefix(failed, projection), failed))
+    return sorted(found, key=lambda window: len(window[0]))
+
+
 def _smallest(
-    model: Model[State], prefix: list[Operation], search: Search[State], max_steps: int
+    model: Model[State], prefix: list[Operation], search: Search[State]
 ) -> tuple[list[Operation], Search[State]]:
     """A smaller history without an order: a projection of the prefix, then without the reads and refusals that do not matter.
 
     Both are sound: a linearizable history stays one when an object is looked at through a smaller window, or when an operation that
     changes nothing is left out.
     """
-    best, failed = prefix, search
-    for projection in model.projections(prefix):
-        candidate = _fails(model, projection, max_steps)
-        if candidate is not None and len(projection) < len(best):
-            best, failed = _prefix(candidate, projection), candidate
-    runs = 0
-    for operation in sorted(best, key=lambda operation: operation.invoked):
-        if runs < MAX_SHRINKING_RUNS and pure(operation):
-            runs += 1
-            fewer = [other for other in best if other is not operation]
-            candidate = _fails(model, fewer, max_steps)
-            if candidate is not None:
-                best, failed = fewer, candidate
-    return best, _fails(model, best, max_steps) or failed
+    best, failed = min([(prefix, search), *_windows(model, prefix)], key=lambda window: len(window[0]))
+    pure_ones = [
+        operation for operation in sorted(best, key=lambda operation: operation.invoked) if pure(operation)
+    ]
+    for operation in pure_ones[:MAX_SHRINKING_RUNS]:
+        fewer = [other for other in best if other is not operation]
+        candidate = _fails(model, fewer)
+        if candidate is not None:
+            best, failed = fewer, candidate
+    return best, failed
 
 
-def _fails(model: Model[State], operations: list[Operation], max_steps: int) -> Search[State] | None:
-    search = Search(model, operations, max_steps)
+def _fails(model: Model[State], operations: list[Operation]) -> Search[State] | None:
+    """The search, if it shows soon that there is no order."""
+    search = Search(model, operations, EASY_STEPS)
     try:
         return None if search.run() else search
     except _UndecidedError:

@@ -183,7 +183,7 @@ class UserModel:
     """The bookings of one user, current and past. The order of the list is not judged."""
 
     def __init__(self) -> None:
-        self._answers: dict[int, UserState] = {}  # by the number of the read
+        self._answers: dict[frozenset[Listed], UserState] = {}
 
     def initial(self) -> UserState:
         """None."""
@@ -210,13 +210,13 @@ class UserModel:
         return (*state[:place], bucket - {live} | {gone}, *state[place + 1 :])
 
     def _answer(self, operation: Operation) -> UserState:
-        known = self._answers.get(operation.number)
+        assert isinstance(operation.answer, frozenset)
+        known = self._answers.get(operation.answer)
         if known is None:
             buckets: list[set[tuple[str, str]]] = [set() for _ in range(_BUCKETS)]
-            assert isinstance(operation.answer, frozenset)
             for line in operation.answer:
                 buckets[hash(line.booking) % _BUCKETS].add((line.booking, line.status))
-            known = self._answers[operation.number] = tuple(frozenset(bucket) for bucket in buckets)
+            known = self._answers[operation.answer] = tuple(frozenset(bucket) for bucket in buckets)
         return known
 
     def gap(self, state: UserState, operation: Operation) -> int:

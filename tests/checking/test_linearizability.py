@@ -317,18 +317,27 @@ def _judge(operations: list[Operation], about: str) -> Verdict:
     return check("user", UserModel(), operations)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 1 << 30),
     st.integers(1, 7),
     st.sampled_from([0.2, 1.5, 4.0]),
     st.sampled_from([0.0, 0.3]),
     st.sampled_from(["seat", "user"]),
+    st.sampled_from(["none", "true", "any"]),
 )
-def test_it_agrees_with_brute_force(seed: int, count: int, spread: float, lost: float, about: str) -> None:
-    """What was executed is accepted; with a wrong answer in it, both judges say the same."""
-    history = random_history(seed, count, spread, lost, about)
+def test_it_agrees_with_brute_force(
+    seed: int, count: int, spread: float, lost: float, about: str, claims: str
+) -> None:
+    """What was executed is accepted; with a wrong answer in it, both judges say the same. Claimed places, true or not, change no verdict."""
     rng = random.Random(seed)
+    history = random_history(seed, count, spread, lost, about)
+    if claims != "none":
+        history = [
+            replace(one, index=one.number + 1 if claims == "true" else rng.randrange(count + 1))
+            for one in history
+            if one.answer is not None
+        ] + [one for one in history if one.answer is None]
     for operations, right in (
         (history, True),
         (mutated(history, rng), False),
