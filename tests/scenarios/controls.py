@@ -47,6 +47,32 @@ def acknowledgements_without_terms(core: Core) -> None:
     core.guard.on_append_answer = on_append_answer  # type: ignore[method-assign]
 
 
+def entries_of_old_terms_counted(core: Core) -> None:
+    """Whatever a majority has is committed, of whichever term (the mistake that figure 8 of the paper is about)."""
+    guard, guarded = core.guard, core.guard.on_append_answer
+
+    def on_append_answer(peer_id: str, message: m.AppendAnswer) -> None:
+        guarded(peer_id, message)
+        if guard.leading:
+            held = sorted([core.journal.last_index, *(guard.match_index(other) for other in core.others)])
+            on_majority = held[(len(held) - 1) // 2]
+            guard.engine._SyncObj__raftCommitIndex = max(guard.commit_index, on_majority)
+
+    core.guard.on_append_answer = on_append_answer  # type: ignore[method-assign]
+
+
+def incomplete_logs_agreed_to(core: Core) -> None:
+    """A voter agrees to a campaign whatever the candidate's log lacks."""
+    guarded = core.elections.on_pre_vote
+
+    def on_pre_vote(peer_id: str, message: m.PreVote, now: float) -> None:
+        journal = core.journal
+        longest = m.PreVote(message.term, message.round, journal.last_index, journal.last_term + 1)
+        guarded(peer_id, longest, now)
+
+    core.elections.on_pre_vote = on_pre_vote  # type: ignore[method-assign]
+
+
 def matching_entries_truncated(core: Core) -> None:
     """F2: what follows is deleted whether it contradicts or not."""
 
@@ -164,6 +190,8 @@ CONTROLS: list[tuple[str, Tamper]] = [
     ("votes_counted_once", votes_without_voters),
     ("one_vote_survives_restart", votes_forgotten),
     ("old_acknowledgements", acknowledgements_without_terms),
+    ("figure_8_replaced", entries_of_old_terms_counted),
+    ("incomplete_log", incomplete_logs_agreed_to),
     ("resent_append", matching_entries_truncated),
     ("term_notice", term_notices_unheard),
     ("pre_vote", campaigns_without_pre_vote),
