@@ -10,7 +10,7 @@ from collections.abc import Callable
 from node import messages as m
 from node.core import Core
 from node.journal import Entry
-from node.membership import Change, Verdict, changed
+from node.membership import Change, changed
 
 Tamper = Callable[[Core], None]
 
@@ -169,10 +169,9 @@ def any_change_allowed(core: Core) -> None:
     core.changes._refuse_unless_safe = lambda old, new: None  # type: ignore[method-assign]
 
 
-def any_disk_welcome(core: Core) -> None:
-    """A name is enough: whichever disk comes under it is let in and counts."""
-    core.judge = lambda introduction: Verdict("", final=False, index=0)  # type: ignore[method-assign]
-    core.counts = lambda member_id: member_id in core.journal.placed.configuration.voters  # type: ignore[method-assign]
+def disks_without_names(core: Core) -> None:
+    """A member is its name: whichever disk it comes with is taken for the one that made the promises."""
+    core.incarnation = f"the disk of {core.node_id}"
 
 
 def leaders_remove_themselves(core: Core) -> None:
@@ -206,6 +205,6 @@ CONTROLS: list[tuple[str, Tamper]] = [
     ("one_change_at_a_time", two_changes_at_once),
     ("would_lose_quorum", any_change_allowed),
     ("learner", any_change_allowed),
-    ("wiped_member", any_disk_welcome),
+    ("wiped_member", disks_without_names),
     ("remove_leader", leaders_remove_themselves),
 ]
