@@ -115,7 +115,7 @@ def test_a_table_is_compared_and_written_anew(tmp_path: Path) -> None:
 def test_a_log_is_written_anew(tmp_path: Path) -> None:
     """As tables are; other expectations are not: they say what the story is about."""
     scenario = _scenario(tmp_path, "three members", "expect n1 log 1:0 2:1")
-    with pytest.raises(ScenarioError, match="n1 log 1:0 2:1 +n1 log 1:0"):
+    with pytest.raises(ScenarioError, match=r"n1 log 1:0 2:1 +n1 log 1:0"):
         scenario.play()
     scenario.play(update=True)
     assert scenario.path.read_text(encoding="utf-8").splitlines()[-1] == "expect n1 log 1:0"
