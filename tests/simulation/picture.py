@@ -58,13 +58,14 @@ class _Panel(NamedTuple):
         return LEFT + share * WIDTH
 
 
-def draw(world: World, recorder: Recorder, title: str, violation: str) -> str:
-    """The whole picture."""
+def draw(world: World, recorder: Recorder, title: str, violation: str, moment: float = 0.0) -> str:
+    """The whole picture; the violation is at that moment, or where the run stopped."""
     end = max(world.now, 0.1)
+    moment = moment or end
     panels = [_Panel(0.0, end, 80, MARK)]
-    if violation and end > 2 * CLOSE_SECONDS:
+    if violation and moment > 2 * CLOSE_SECONDS:
         below = panels[0].top + len(world.nodes) * panels[0].lane + 70
-        panels.append(_Panel(end - CLOSE_SECONDS, end, below, CLOSE_MARK))
+        panels.append(_Panel(moment - CLOSE_SECONDS, moment, below, CLOSE_MARK))
     total = panels[-1].top + len(world.nodes) * panels[-1].lane + 50
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 30}" height="{total:.0f}">',
@@ -79,7 +80,7 @@ def draw(world: World, recorder: Recorder, title: str, violation: str) -> str:
         bottom = panel.top + len(world.nodes) * panel.lane
         parts += _axis(panel, bottom)
         if violation:
-            parts += _violation(panel, bottom, world, violation)
+            parts += _violation(panel, bottom, world, violation, moment)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -130,7 +131,12 @@ def _marks(panel: _Panel, top: float, node_id: str, struck: list[Struck]) -> lis
         )
         parts.append(
             _rect(
-                x, y, x_end, panel.mark - 2, f'fill="{colour}" fill-opacity="0.5"', f"{one.at:.3f} s: {one.fault}"
+                x,
+                y,
+                x_end,
+                panel.mark - 2,
+                f'fill="{colour}" fill-opacity="0.5"',
+                f"{one.at:.3f} s: {one.fault}",
             )
         )
         if panel.mark == CLOSE_MARK:
@@ -153,8 +159,8 @@ def _axis(panel: _Panel, y: float) -> list[str]:
     return parts
 
 
-def _violation(panel: _Panel, bottom: float, world: World, violation: str) -> list[str]:
-    x = panel.x(world.now)
+def _violation(panel: _Panel, bottom: float, world: World, violation: str, moment: float) -> list[str]:
+    x = panel.x(moment)
     parts = [
         f'<line x1="{x:.1f}" y1="{panel.top - 6}" x2="{x:.1f}" y2="{bottom + 20}" stroke="#e00" stroke-width="2"/>'
     ]

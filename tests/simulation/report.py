@@ -25,7 +25,7 @@ def tell(job: Job) -> tuple[Result, list[str], str]:
     lines = recorder.lines()
     if result.violation:
         lines.append(f"{world.now:9.4f}  VIOLATION  {result.violation}")
-    return result, lines, draw(world, recorder, title, result.violation)
+    return result, lines, draw(world, recorder, title, result.violation, result.moment)
 
 
 def write_report(result: Result, directory: Path) -> tuple[Path, list[str]]:
@@ -49,13 +49,12 @@ def write_report(result: Result, directory: Path) -> tuple[Path, list[str]]:
     ]
     (target / "report.txt").write_text("\n".join(text), encoding="utf-8")
     (target / "run.svg").write_text(picture, encoding="utf-8")
-    return target, last_lines(lines, again.simulated_seconds)
+    return target, last_lines(lines, result.moment or again.simulated_seconds)
 
 
-def last_lines(lines: list[str], end: float) -> list[str]:
-    """The last steps before the end."""
-    recent = [line for line in lines if float(line[:9]) >= end - LAST_SECONDS]
-    return [
-        line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + "…"
-        for line in recent[-TOLD_LINES:]
-    ]
+def last_lines(lines: list[str], moment: float) -> list[str]:
+    """The last steps before that moment, and the verdict."""
+    *before, last = lines
+    recent = [line for line in before if moment - LAST_SECONDS <= float(line[:9]) <= moment]
+    shown = [*recent[-TOLD_LINES:], last]
+    return [line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + "…" for line in shown]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 import traceback
@@ -71,6 +70,7 @@ class Result:
     violation: str = ""
     kind: str = ""
     detail: str = ""
+    moment: float = 0.0  # when it was violated; 0.0: at the end of the run, which stopped there
     faults: dict[str, int] = field(default_factory=dict)
     failpoints: dict[str, int] = field(default_factory=dict)
 
@@ -84,21 +84,18 @@ def watch_job(job: Job, recorder: Observer | None) -> tuple[World, Result]:
     """The same, with somebody looking on."""
     world = World(job.seed, job.settings(), recorder)
     violation = kind = detail = ""
+    moment = 0.0
     started = time.process_time()
-    collecting = gc.isenabled()
-    gc.disable()  # a run makes few cycles and many objects: collecting once, after it, is a fifth cheaper
     try:
         world.run()
     except ViolationError as error:
         violation = " ".join(str(error).split())
         kind = kind_of(violation)
+        moment = _moment_of(violation)
     except Exception as error:  # noqa: BLE001 - any exception inside the shipped code is a finding; it is reported whole
         kind = _place_of(error)
         violation = f"{kind}: {' '.join(str(error).split())[:200]}"
         detail = traceback.format_exc()
-    finally:
-        if collecting:
-            gc.enable()
     cpu_seconds = time.process_time() - started
     result = Result(
         job,
@@ -110,6 +107,7 @@ def watch_job(job: Job, recorder: Observer | None) -> tuple[World, Result]:
         violation,
         kind,
         detail,
+        moment,
         dict(world.faults.kinds),
         dict(world.failpoints.crashed),
     )
@@ -120,6 +118,12 @@ def kind_of(violation: str) -> str:
     """What was violated, without who, when and how much: equal for two runs that break the same promise in the same manner."""
     head = re.split(r"[\[{(]|Outcome", violation)[0]
     return re.sub(r"\d+(\.\d+)?", "#", head).strip(" :")
+
+
+def _moment_of(violation: str) -> float:
+    """A judge of histories speaks at the end of what was done between two moments, written [from, to]: the latter is the one to look at."""
+    found = re.search(r"\[\d+\.\d+, (\d+\.\d+)\]", violation)
+    return float(found.group(1)) if found else 0.0
 
 
 def _place_of(error: Exception) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.simulation.world import Settings, World
 
-FRESH_SEEDS = int(os.environ.get("DESKRAFT_SEEDS", "6"))
+FRESH_SEEDS = int(os.environ.get("DESKRAFT_SEEDS", "3"))
 ROOT = Path(__file__).resolve().parents[2]
 
 
