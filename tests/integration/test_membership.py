@@ -356,3 +356,37 @@ async def test_four_voters_need_three(tmp_path: Path) -> None:
         await cluster.wait_until_ready([dead[0], leader])
         assert (await raw.get(leader, "/history")).status == 200
         cluster.assert_no_traceback()
+
+
+async def test_two_operators_at_once_change_one_after_the_other(tmp_path: Path) -> None:
+    """Both ask at the same moment, on different nodes, again and again: nothing is lost, and each change is one entry of its own."""
+    async with running_cluster(tmp_path) as cluster:
+        credentials = {"login": ADMIN_LOGIN, "password": ADMIN_PASSWORD}
+        tokens = await Raw(cluster.session).post(cluster["n1"], "/api/v1/auth/login", credentials)
+        admin = Raw(cluster.session, tokens.body["access_token"])
+        before = (await record(cluster)).configuration_index
+        bodies = {
+            f"m{number}": {
+                "id": f"m{number}",
+                "raft": f"127.0.0.1:{raft}",
+                "api": f"127.0.0.1:{api}",
+            }
+            for number in range(4)
+            for raft, api in [free_ports(2)]
+        }
+
+        async def insist(node: NodeProcess, body: dict[str, str]) -> int:
+            give_up_at = time.monotonic() + MEMBER_SECONDS
+            while True:
+                said = await admin.post(node, "/api/v1/cluster/members", body)
+                if said.status in (200, 201):
+                    return int(said.body["configuration_index"])
+                assert said.code in ("change-pending", "unavailable"), said
+                assert time.monotonic() < give_up_at, said
+                await asyncio.sleep(0.02)
+
+        nodes = [cluster["n1"], cluster["n2"], cluster["n3"], cluster["n1"]]
+        indexes = await asyncio.gather(*map(insist, nodes, bodies.values()))
+        assert len(set(indexes)) == len(bodies) and min(indexes) > before
+        assert set(bodies) <= {each.id for each in (await record(cluster)).members}
+        cluster.assert_no_traceback()
