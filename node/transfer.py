@@ -23,7 +23,7 @@ from node.messages import Message, SnapshotChunk, SnapshotOffer, SnapshotWant
 
 CHUNK_BYTES = 256 << 10
 OFFER_AGAIN_SECONDS = 1.0
-HOLD_SECONDS = 120.0  # since a peer last asked for a piece: the longest cut, and the longest installation, that needs no new beginning
+HOLD_SECONDS = 300.0  # since a peer last asked for a piece: the longest cut, and the longest installation, that needs no new beginning
 MAX_HELD_ENTRIES = 200_000  # of the log, kept in memory behind what is being fetched
 
 

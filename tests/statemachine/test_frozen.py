@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from statemachine import frozen, pages, snapshot
-from statemachine.commands import CloseSession, OpenSession, RegisterUser, RotateSession
+from statemachine.commands import KEEP_CLIENT_KEY_MS, CloseSession, OpenSession, RegisterUser, RotateSession
 from statemachine.occupancy import SeatDays
 from statemachine.pages import Pages
-from statemachine.records import Booking, Session, User
+from statemachine.records import CELLS_PER_DAY, Booking, Session, User
 from statemachine.state import State, restore
 from statemachine.tables import MAX_DAY_TUPLE
-from tests.statemachine.builders import FREE_CELL, HOUR, MONTH_MS, TODAY, World, new_space
+from tests.statemachine.builders import FREE_CELL, HOUR, MONTH_MS, SEATS, TODAY, World, new_space
 from tests.statemachine.checker import complaints
 from tests.statemachine.logs import Batch, encoded, logs
 
@@ -207,6 +207,44 @@ def test_a_file_of_the_version_before_is_read() -> None:
     assert [old.sessions_by_user[user] for user in old.users if user in old.sessions_by_user] == [
         again.sessions_by_user[user] for user in again.users if user in again.sessions_by_user
     ]
+
+
+def _old_world() -> World:
+    """The log whose state version 1 wrote into the file: keys of both classes, cancellations, ended and rotated sessions."""
+    world = World()
+    client = {"keep_ms": KEEP_CLIENT_KEY_MS}
+    for n in range(30):
+        lasting = {**client, "key": f"k{n}", "fingerprint": b"f" * 16} if n % 3 == 0 else {}
+        world.do(RegisterUser(f"u{n}", f"u{n}", f"u{n}", f"hash-u{n}"), scope=f"login:u{n}", **lasting)
+        new_hash = "newer" if n % 5 == 0 else ""
+        world.do(OpenSession(f"s-u{n}", f"u{n}", f"hash-u{n}", new_hash, MONTH_MS), scope=f"login:u{n}")
+        world.now_ms += 700
+    for n in range(30):
+        seat, start, other = SEATS[n % 6], FREE_CELL + HOUR * (n // 6), f"u{(n * 7) % 30}"
+        world.book(f"b{n}", seat, start, user=other)
+        terms = client if n % 2 else {}
+        world.do(world.booking(f"c{n}", seat, start), scope=f"u{n}", session=f"s-u{n}", **terms)
+        if n % 4 == 0:
+            world.cancel(f"b{n}", user=other)
+        if n % 6 == 0:
+            world.do(CloseSession(), scope=f"u{n}", session=f"s-u{n}")
+        if n % 6 == 1:
+            world.do(RotateSession(f"s-u{n}", 0, MONTH_MS))
+        world.now_ms += 700
+    for n in [*range(0, 30, 6), 3, 9, 1]:
+        verified = "newer" if n % 5 == 0 else f"hash-u{n}"
+        world.do(OpenSession(f"t-u{n}", f"u{n}", verified, "", MONTH_MS), scope=f"login:u{n}")
+    tomorrow = (TODAY + 1) * CELLS_PER_DAY
+    grid = world.grid((tomorrow - HOUR, 6))
+    world.booked("late", "A1", tomorrow - HOUR, 3, grid=grid, user="bob")
+    return world
+
+
+def test_a_recorded_log_still_means_the_same() -> None:
+    """Its digest is the one of the time when the file was written, and its state is the one in the file."""
+    state = _old_world().state
+    assert state.digest.hex() == OLD_DIGEST
+    assert written(state) == written(restore([OLD_FILE.read_bytes()]))
 
 
 def test_a_damaged_file_of_the_version_before_is_refused() -> None:
