@@ -149,7 +149,7 @@ class Changes:
             introduction is not None
             and introduction.incarnation == seat.incarnation
             and core.reachable(seat.id)
-            and core.guard.match_index(seat.id) >= core.journal.last_index - CAUGHT_UP_ENTRIES
+            and core.guard.match_index(seat.id) >= max(1, core.journal.last_index - CAUGHT_UP_ENTRIES)
         )
 
     def _propose(self, configuration: Configuration) -> None:

@@ -46,6 +46,7 @@ def _bit_rot(world: World, fault: Fault, victim: SimNode, _dice: random.Random) 
     """A bit flips on the disk of a stopped member: it must refuse to start, or be unharmed; then the disk is mended."""
     victim.crash()
     image = victim.disk.image()
+    victim.disk.full = victim.disk.failing = False  # it is looked at on a sound machine
     flipped = victim.disk.rot()
     world.failpoints.disarm()  # what follows only looks
     if flipped is not None:

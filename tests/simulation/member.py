@@ -114,6 +114,7 @@ class SimNode:
         )
         opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
         self.log = opened.log
+        self.durable_index = opened.journal.last_index
         self._submitted = 0
         self._journal: deque[_Frame | Callable[[], None]] = deque()  # what the journal's thread has before it
         self._journal_busy = False
@@ -221,6 +222,7 @@ class SimNode:
     def _append(self, group: list[_Frame]) -> None:
         highest = max(frame.max_index for frame in group)
         self.log.append([frame.payload for frame in group], highest, group[-1].preamble)
+        self.durable_index = max(self.durable_index, highest)
 
     def _journal_done(self) -> None:
         self._journal_busy = False
