@@ -18,6 +18,7 @@ import pysyncobj.syncobj as library
 import pytest
 
 from node import core as core_module
+from node import digests as digests_module
 from node import guard as guard_module
 from node import messages as m
 from node import snapshots, storage
@@ -351,12 +352,13 @@ def users_are_limited(guarded: bool, patch: pytest.MonkeyPatch) -> None:
 
 def a_member_gone_astray_stops(guarded: bool, patch: pytest.MonkeyPatch) -> None:
     """One member's state is not the majority's: it must not go on answering."""
-    patch.setattr(core_module, "CHECKPOINT_EVERY", 8)
+    for module in (core_module, digests_module):
+        patch.setattr(module, "CHECKPOINT_EVERY", 8)
     table = Table()
     table.born("n1")
     if not guarded:
         for core in table.cores():
-            core._compare_digests = lambda: None
+            core.digests._compare = lambda: None
     table.core("n3").state.digest = bytes(16)
     for number in range(8):
         table.seats["n1"].execute(200 + number, register(f"user{number}"), 5.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.controls import directed, kinds, rules, worlds
+from tests.controls import directed, kinds, members, rules, worlds
 from tests.controls.registry import Control, Directed, Elsewhere, InLogs, InWorld
 from tests.statemachine import judges
 
@@ -219,6 +219,51 @@ ENGINE: list[Control] = [
         "the stock 64 KiB",
         Directed(directed.no_entry_is_cut_in_pieces),
         "H12|pickled",
+    ),
+    Control(
+        "two-changes-at-once",
+        "H13",
+        "two changes of membership at once: two leaders, both answering success",
+        "`Changes._refuse_unless_idle`: the next when the last is applied",
+        "a second one is taken while one is pending",
+        Directed(members.one_change_at_a_time),
+        "different committed entries",
+    ),
+    Control(
+        "change-before-own-entry",
+        "H13",
+        "a new leader changes the membership while its predecessor's change may still be undone",
+        "`Core.own_term_applied`, asked by `Changes.ask`",
+        "who leads may change it at once",
+        Directed(members.a_fresh_leader_changes_nothing),
+        "different committed entries",
+    ),
+    Control(
+        "learner-counts",
+        "H13",
+        "copies of members that do not vote make a majority",
+        "`Engine.count`: voters alone",
+        "learners are counted",
+        Directed(members.a_learner_does_not_count),
+        "different committed entries",
+    ),
+    Control(
+        "wiped-member-votes",
+        "H13, invariant 7",
+        "a member that lost its disk comes back under its name and helps to elect who lacks what it had confirmed",
+        "`membership.judge`, `Configuration.counts`: the disk that is meant",
+        "the name is enough",
+        Directed(members.a_wiped_member_does_not_vote),
+        "without a write",
+    ),
+    Control(
+        "removed-leader-leads",
+        "H13",
+        "a leader that was removed goes on",
+        "`Changes.ask`: it hands over first",
+        "it writes its own removal",
+        Directed(members.a_removed_leader_does_not_lead),
+        "no member any more",
     ),
     Control(
         "snapshot-message-commits",

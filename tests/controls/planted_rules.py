@@ -185,7 +185,7 @@ RULES: list[Control] = [
         "digests-not-compared",
         "invariant 7",
         "a member whose state went astray goes on answering",
-        "`Core._compare_digests`",
+        "`node/digests.py`",
         "nobody compares",
         Directed(directed.a_member_gone_astray_stops),
         "goes on",

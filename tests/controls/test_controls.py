@@ -21,7 +21,7 @@ from tests.statemachine.logs import Batch, logs
 
 __all__ = ["real_clock_afterwards"]
 
-NEEDED_ROWS = [f"H{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 18, 21)]
+NEEDED_ROWS = [f"H{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 21)]
 NEEDED_ROWS += [f"invariant {number}" for number in range(1, 8)]
 
 
