@@ -151,18 +151,16 @@ class State(Tables):
             return entry.refuse("not-born")
         if needs_session and envelope.session_id not in self.sessions:
             return entry.refuse("unauthenticated")
-        if lasting and not self._has_room_for_key(scope):
+        if lasting and (
+            self.keys_by_scope.get(scope, 0) >= MAX_KEYS_PER_SCOPE
+            # Few outcomes are few keys of clients; the slower count is asked for only where it can matter.
+            or (len(self.outcomes) >= MAX_CLIENT_KEYS and len(self.client_keys) >= MAX_CLIENT_KEYS)
+        ):
             return entry.refuse("too-many-keys")
         outcome = rule(self, entry, envelope, command)
         if outcome.code not in _NOT_REMEMBERED:
             self.remember(name, Remembered(scope, key, fingerprint, lasting, now_ms + keep_ms, outcome))
         return outcome
-
-    def _has_room_for_key(self, scope: str) -> bool:
-        # Few outcomes are few keys of clients; the second count is asked for only where it can matter.
-        return self.keys_by_scope.get(scope, 0) < MAX_KEYS_PER_SCOPE and (
-            len(self.outcomes) < MAX_CLIENT_KEYS or len(self.client_keys) < MAX_CLIENT_KEYS
-        )
 
     def _next_digest(self, payload: bytes, outcomes: list[Outcome]) -> bytes:
         head = self.digest + self.index.to_bytes(8, "big") + len(payload).to_bytes(8, "big")

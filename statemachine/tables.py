@@ -12,7 +12,6 @@ that are added need no such care.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from weakref import ref
 
@@ -171,7 +170,10 @@ class Tables:
             of_user.append(booking_id)
         if booking.status == "confirmed":
             live_by_day = self.live_by_day
-            for name in _day_names(booking):
+            first = booking.start_cell // CELLS_PER_DAY
+            # Nearly always one day; `_day_names` would say the same at the price of a call and a list.
+            one_day = booking.end_cell <= (first + 1) * CELLS_PER_DAY
+            for name in (f"{first}:{user_id}",) if one_day else _day_names(booking):
                 others = live_by_day.get(name)
                 if others is None:
                     live_by_day[name] = (booking_id,)
@@ -256,13 +258,11 @@ def day_name(user_id: str, day: int) -> str:
     return f"{day}:{user_id}"
 
 
-def _of_day(ids: Sequence[str]) -> LiveOfDay:
-    return tuple(ids) if len(ids) <= MAX_DAY_TUPLE else dict.fromkeys(ids)
+def _of_day(ids: tuple[str, ...]) -> LiveOfDay:
+    return ids if len(ids) <= MAX_DAY_TUPLE else dict.fromkeys(ids)
 
 
 def _day_names(booking: Booking) -> list[str]:
     first = booking.start_cell // CELLS_PER_DAY
     last = (booking.end_cell - 1) // CELLS_PER_DAY
-    if first == last:  # nearly always
-        return [f"{first}:{booking.user_id}"]
     return [day_name(booking.user_id, day) for day in range(first, last + 1)]
