@@ -271,7 +271,9 @@ def steady(text: str) -> str:
     text = re.sub(r"eyJ\S*?…|\bID\.\d+\.\S*?…", "TOKEN", text)
     text = re.sub(r'"(created_at|cancelled_at)": "[^"]*"', r'"\1": "INSTANT"', text)
     text = re.sub(
-        r'("(?:node_id|leader_id|role|match_index|digest|id|api|raft|reachable|voter|incarnation|founding|to)"): [^,}\n]+', r"\1: X", text
+        r'("(?:node_id|leader_id|role|match_index|digest|id|api|raft|reachable|voter|incarnation|founding|to)"): [^,}\n]+',
+        r"\1: X",
+        text,
     )
     text = re.sub(r"^(deskraft_\S+) .*$", r"\1 N", text, flags=re.MULTILINE)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
