@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -132,6 +133,21 @@ def save(path: Path | None, record: Record) -> None:
     part.replace(path)
 
 
+def table(record: Record) -> str:
+    """The record for `docs/simulation.md`: `python -m tests.simulation.record FILE`."""
+    lines = [
+        f"{record.count:,} seeds, {record.simulated_hours:,.2f} simulated hours in {record.cpu_hours:,.2f} processor hours "
+        f"({record.hours_per_cpu_hour:g} per processor hour), {record.operations:,} operations and {record.reads:,} reads judged, "
+        f"{sum(record.faults.values()):,} faults, {sum(record.failpoints.values()):,} deaths and refusals at {len(record.failpoints)} "
+        f"failpoints, **{len(record.violations)} violations**.",
+        "",
+        "| Fault | Times |",
+        "|---|---|",
+        *(f"| `{kind}` | {times:,} |" for kind, times in record.faults.items()),
+    ]
+    return "\n".join(lines)
+
+
 def code_version() -> str:
     """Of the code that runs, as git names it; "unknown" outside a repository."""
     try:
@@ -146,3 +162,7 @@ def code_version() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()
+
+
+if __name__ == "__main__":
+    print(table(load(Path(sys.argv[1]))))
