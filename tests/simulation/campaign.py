@@ -115,8 +115,9 @@ def _jobs(arguments: argparse.Namespace, record: records.Record) -> list[Job]:
 
 
 def _ignore_interrupts() -> None:
-    """In a worker: Ctrl-C is for the campaign, which ends its workers itself."""
+    """In a worker: Ctrl-C is for the campaign, which ends its workers itself (by SIGTERM)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
@@ -278,4 +279,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # both save; a shell's background jobs begin with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -186,7 +186,8 @@ def test_a_file_that_is_no_record_is_left_alone(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.timeout(120)
-def test_interrupted_it_saves_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_saves_and_goes_on_where_it_stopped(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C keeps what has been found; the same command takes the next seeds."""
     path = tmp_path / "record.json"
     command = [sys.executable, "-m", "tests.simulation.campaign", "--record", str(path), "--minutes", "0.5"]
@@ -202,7 +203,7 @@ def test_interrupted_it_saves_and_goes_on_where_it_stopped(tmp_path: Path) -> No
         assert running.stdout is not None
         while "/500 seeds" not in running.stdout.readline():
             assert running.poll() is None
-        running.send_signal(signal.SIGINT)
+        running.send_signal(how)
         rest = running.stdout.read()
     assert running.returncode == 130
     assert "topped before the end" in rest.splitlines()[-1].lower()
