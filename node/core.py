@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +24,7 @@ from node import messages as m
 from node.changes import NOT_LEADER, Changes, admitted
 from node.clock import ClusterClock
 from node.digests import CHECKPOINT_EVERY, Digests
+from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send, without_overtaken
 from node.election import Elections
 from node.engine import Peer
 from node.greetings import Greetings
@@ -33,9 +33,8 @@ from node.journal import Entry, RaftJournal
 from node.membership import ENTRY_PREFIX, Change, Introduction, Placed, Verdict, judge
 from node.reads import LeaderReads, Reads, answer_probe
 from node.replica import Role
-from node.requests import Failure, LeaderQueue, Requests
+from node.requests import LeaderQueue, Requests
 from statemachine.commands import decode_envelope, encode_batch
-from statemachine.outcomes import Outcome
 from statemachine.state import State
 
 HEARTBEAT_SECONDS = 0.2
@@ -46,46 +45,7 @@ MAX_ENTRIES_IN_FLIGHT = 2  # proposed and not yet applied; more waits and shares
 TRIM_BEHIND_ENTRIES = 2_000  # kept in memory behind a snapshot, so that a short absence needs no snapshot
 
 
-class Send(NamedTuple):
-    """Effect: a message to a peer."""
-
-    peer_id: str
-    message: m.Message
-
-
-class Answer(NamedTuple):
-    """Effect: the outcome of a command of this node."""
-
-    request_id: int
-    outcome: Outcome
-
-
-class Fail(NamedTuple):
-    """Effect: a command of this node has no outcome."""
-
-    request_id: int
-    failure: Failure
-
-
-class Changed(NamedTuple):
-    """Effect: how a change of the configuration ended; `code` "" = it is so."""
-
-    request_id: int
-    code: str
-    detail: str
-    at_index: int
-
-
-class ReadReady(NamedTuple):
-    """Effect: the state may answer the read."""
-
-    token: int
-    read_index: int
-
-
 _ROLES: tuple[Role, Role, Role] = ("follower", "candidate", "leader")  # by PySyncObj's numbers
-
-Effect = Send | Answer | Fail | ReadReady | Changed
 
 
 class Core:
@@ -158,7 +118,7 @@ class Core:
     def take_effects(self) -> list[Effect]:
         """What may happen once the frames taken so far are durable, in order."""
         effects, self._effects = self._effects, []
-        return _without_overtaken(effects)
+        return without_overtaken(effects)
 
     def _send(self, peer_id: str, message: m.Message) -> None:
         self._effects.append(Send(peer_id, message))
@@ -553,22 +513,3 @@ class Core:
                 self.requests.add(request_id, envelope, self._monotonic() + seconds_left, maybe_logged=True)
         for token in old.reads.tokens():
             self.reads.add(token)
-
-
-def _without_overtaken(effects: list[Effect]) -> list[Effect]:
-    """Leave out messages that only move a follower's commit index when entries for it follow in the same turn."""
-    if len(effects) < 2:
-        return effects
-    followed: dict[str, tuple[int, int]] = {}
-    kept: list[Effect] = []
-    for effect in reversed(effects):
-        if isinstance(effect, Send) and isinstance(effect.message, m.AppendEntries):
-            message = effect.message
-            place = (message.term, message.previous_index)
-            if not message.entries and followed.get(effect.peer_id) == place:
-                continue
-            if message.entries:
-                followed[effect.peer_id] = place
-        kept.append(effect)
-    kept.reverse()
-    return kept

@@ -22,8 +22,9 @@ from typing import Protocol
 
 from node import storage
 from node.config import Config
-from node.core import Answer, Changed, Core, Fail, ReadReady
+from node.core import Core
 from node.disk import RealDisk, StorageError
+from node.effects import Answer, Changed, Fail, ReadReady
 from node.greetings import NoPlaceError
 from node.guard import FailStopError
 from node.journal import RaftJournal

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from node.config import Config
-from node.core import Answer, Changed, Fail, ReadReady
 from node.driver import TICK_SECONDS, Driver
+from node.effects import Answer, Changed, Fail, ReadReady
 from node.membership import Change, Seat
 from node.operations import Operations
 from node.replica import (

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from node.core import Changed
 from node.driver import Driver
+from node.effects import Changed
 from node.membership import Change
 from node.replica import ChangeRefusedError, OutcomeUnknownError, UnavailableError
 

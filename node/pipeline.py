@@ -29,8 +29,9 @@ from typing import Any, NamedTuple, Protocol
 
 from node import messages as m
 from node import storage
-from node.core import Answer, Changed, Core, Effect, Fail, ReadReady, Send
+from node.core import Core
 from node.disk import Disk
+from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send
 from node.guard import FailStopError, ProtocolError
 from node.journal import RaftJournal
 from node.membership import Placed

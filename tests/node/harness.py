@@ -15,7 +15,8 @@ import pytest
 
 from node import engine
 from node import messages as m
-from node.core import Answer, Changed, Core, Effect, Fail, ReadReady, Send
+from node.core import Core
+from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send
 from node.guard import FailStopError
 from node.journal import Entry, RaftJournal
 from node.membership import Change, Placed, birth

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from node import messages as m
 from node import storage
-from node.core import Answer, Changed, Core, Fail, ReadReady
+from node.core import Core
+from node.effects import Answer, Changed, Fail, ReadReady
 from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth

@@ -14,7 +14,8 @@ from typing import Any
 
 from node import engine
 from node import messages as m
-from node.core import Changed, Core
+from node.core import Core
+from node.effects import Changed
 from node.journal import Entry
 from statemachine.outcomes import Outcome
 from tests.scenarios.member import BrokenPromiseError, Member, Parcel

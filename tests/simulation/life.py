@@ -19,7 +19,7 @@ from tests.simulation.member import SimNode
 from tests.simulation.plan import Fault
 
 if TYPE_CHECKING:
-    from node.core import Changed
+    from node.effects import Changed
     from tests.simulation.world import World
 
 LIFE_KINDS = ("add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators")

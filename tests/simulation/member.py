@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from node import storage
-from node.core import Answer, Changed, Core, Fail, ReadReady
+from node.core import Core
+from node.effects import Answer, Changed, Fail, ReadReady
 from node.greetings import NoPlaceError
 from node.guard import FailStopError
 from node.journal import RaftJournal
