@@ -210,8 +210,11 @@ class Clients:
             revision = self._revision()
             if revision is None:
                 return
-            grid = DayGrid(revision, 12, ((FIRST_DAY, DAY_CELLS),))
-            command = BookSeat(f"b{number}", "hq", seat, cell, 1, grid)
+            shift = rng.choice(
+                world.settings.zone_shifts
+            )  # the node that resolved the day may have other time zone data
+            grid = DayGrid(revision, 12, ((FIRST_DAY + shift, DAY_CELLS),))
+            command = BookSeat(f"b{number}", "hq", seat, cell + shift, 1, grid)
             operation = Operation(f"k{number}", "book", command, world.now, cell, seat)
             operation.user = rng.choice(self._users)
         self._begin(operation, operation.user, f"s-{operation.user}")

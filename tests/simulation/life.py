@@ -27,6 +27,7 @@ MAX_MACHINES = 9
 MIN_VOTERS = 3  # a sensible operator does not go below
 ATTEMPT_SECONDS = 0.5
 PATIENCE_SECONDS = 6.0
+BOLD_SHARE = 0.3  # of the removals that leave fewer than that, in worlds that allow it
 STAYS_LEARNER_SHARE = 0.3
 STARTED_TOO_EARLY_SHARE = (
     0.3  # of the machines with a lost disk, those that are started before they are replaced
@@ -197,9 +198,10 @@ class Life:
 
     def _remove(self, configuration: Configuration, node_id: str, dice: random.Random) -> None:
         seat = configuration.by_id.get(node_id)
-        if seat is None or (seat.voter and len(configuration.voters) <= MIN_VOTERS and dice.random() < 0.7):
+        if seat is None or self._lost:
             return
-        if node_id in self._lost or self._lost:
+        few = seat.voter and len(configuration.voters) <= MIN_VOTERS
+        if few and not (self._world.settings.few_voters and dice.random() < BOLD_SHARE):
             return
         self.ask(Change("remove", node_id), dice, self._asked("remove"))
 

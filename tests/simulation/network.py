@@ -76,6 +76,7 @@ class Network:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng = stream(world.seed, "network")
+        self._delays = world.settings.delays
         self.links: dict[tuple[str, str], Link] = {}
         self.messages = 0
 
@@ -191,7 +192,7 @@ class Network:
         delay = rng.uniform(
             *(USUAL_DELAY_SECONDS if rng.random() >= LONG_DELAY_SHARE else LONG_DELAY_SECONDS)
         )
-        arrival = max(now + delay, link.last_arrival, link.frozen_until)
+        arrival = max(now + delay * self._delays, link.last_arrival, link.frozen_until)
         if now < link.slow_until:
             arrival += len(payload) / link.bytes_per_second
             if connection.unread_bytes > MAX_UNSENT_BYTES:

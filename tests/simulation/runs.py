@@ -29,8 +29,8 @@ class Job:
 
     def settings(self) -> Settings:
         """Of its world."""
-        return Settings(
-            members=self.members,
+        return replace(
+            Settings.drawn(self.seed, self.members),
             fault_seconds=self.minutes * 60 - CALM_SECONDS,
             calm_seconds=CALM_SECONDS,
             only=None if self.only is None else frozenset(self.only),

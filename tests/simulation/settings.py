@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.simulation.events import stream
+
 if TYPE_CHECKING:
     from tests.simulation.member import SimNode
 
@@ -32,4 +34,30 @@ class Settings:
     users: int = 8
     snapshot_every: int = 60
     trim_behind: int = 5
+    delays: float = 1.0  # how many times slower than on one machine's loopback messages travel
+    zone_shifts: tuple[int, ...] = (
+        0,
+    )  # in cells: nodes with other time zone data resolve a local day to another grid
+    few_voters: bool = False  # operators go below three voters; then no clock is wrong, because one of one or two is no minority
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot
+
+    @classmethod
+    def drawn(cls, seed: int, members: int) -> Settings:
+        """What a seed chooses beside its faults: how busy and how hostile its world is, how slow, how often snapshots are made."""
+        dice = stream(seed, "settings")
+
+        def between(low: float, high: float) -> float:
+            return low * (high / low) ** dice.random()  # evenly by factors
+
+        return cls(
+            members=members,
+            fault_every_seconds=between(0.5, 4.0),
+            operation_every_seconds=between(0.02, 0.5),
+            seats=dice.randrange(1, 9),
+            users=dice.randrange(2, 13),
+            snapshot_every=int(between(20, 400)),
+            trim_behind=int(between(1, 60)),
+            delays=between(0.5, 5.0),
+            zone_shifts=dice.choice(((0,), (0,), (0, 12, -12), (0, 6))),
+            few_voters=dice.random() < 0.25,
+        )
