@@ -10,6 +10,8 @@ MAX_KEYS_PER_SCOPE = 10_000  # clients' keys remembered for one scope: too-many-
 MAX_CLIENT_KEYS = 2_000_000  # clients' keys remembered in all: too-many-keys
 MAX_USERS = 1_000_000  # too-many-users
 MAX_SESSIONS_PER_USER = 50  # the oldest is ended to make room
+MAX_AUDIT_RECORDS = 100_000  # the oldest is forgotten; the numbers of the others tell that it was there
+MAX_AUDIT_DETAIL_CHARS = 512  # the rest of the text is cut
 MAX_BOOKING_SLOTS = 288  # off-grid
 MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
 

@@ -16,6 +16,7 @@ from heapq import heapify, heappop, heappush
 from weakref import ref
 
 from statemachine.alternatives import Finder
+from statemachine.audit import AuditRecord
 from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
 from statemachine.events import Event
 from statemachine.frozen import FrozenTables
@@ -73,7 +74,9 @@ class Tables:
         self.sessions: dict[str, Session] = {}
         self.bookings: dict[str, Booking] = {}
         self.outcomes: dict[str, Remembered] = {}  # by `key_name`
+        self.audit: Pages[AuditRecord] = Pages()  # oldest first
         # Derived from here on.
+        self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
         self.booking_ids: Pages[str] = Pages()  # the same
         self.occupancy = Occupancy()
@@ -201,6 +204,11 @@ class Tables:
                 self.live_by_day[name] = tuple(other for other in others if other != booking.id)
             else:
                 del self.live_by_day[name]
+
+    def add_audit(self, record: AuditRecord) -> None:
+        """Add the next record; `audit.record` makes room for it."""
+        self.audit.append(record)
+        self.audit_count = record.number
 
     def remember(self, name: str, remembered: Remembered) -> None:
         """Keep the first outcome under a key that is not known yet."""
