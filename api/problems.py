@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "Nothing is here"),
     "method-not-allowed": Kind(405, "This address does not take that method"),
     "request-timeout": Kind(408, "The request did not arrive in time"),
+    "revision-changed": Kind(412, "It has changed", "`If-Match` names another revision. Look again."),
     "body-too-large": Kind(413, "The body is too large"),
     "unsupported-media-type": Kind(415, "The body must be application/json"),
     "expectation-failed": Kind(417, "The expectation cannot be met"),
@@ -98,6 +99,33 @@ KINDS: dict[str, Kind] = {
     "unknown-space": Kind(422, "There is no such space"),
     "unknown-seat": Kind(422, "There is no such seat"),
     "rules-changed": Kind(503, "The rules of the space are changing", "Nothing was done.", retry=True),
+    "space-exists": Kind(409, "There is a space of this id", "A retired space keeps its id."),
+    "seat-exists": Kind(409, "The space has a seat of this id", "A retired seat keeps its id."),
+    "too-many-spaces": Kind(409, "No more spaces can be made"),
+    "too-many-seats": Kind(409, "No more seats can be added to this space"),
+    "affected-changed": Kind(
+        409,
+        "Accepted bookings are touched",
+        "Nothing was done. Look at `affected`, and repeat with its `token` and what shall become of them.",
+    ),
+    "too-many-affected": Kind(
+        409, "Too many bookings to cancel at once", "Nothing was done. Change less at a time, or keep them."
+    ),
+    "beyond-horizon": Kind(409, "That is too far ahead", "The space takes bookings `limit` days ahead."),
+    "too-long": Kind(422, "That is too long", "A booking of this space takes `limit` minutes at most."),
+    "too-many-live": Kind(409, "You have too many bookings", "`limit` of them may lie ahead in this space."),
+    "too-many-that-day": Kind(
+        409, "You have too many bookings that day", "`limit` of them are allowed in this space."
+    ),
+    "seated-elsewhere": Kind(
+        409, "You have another seat then", "One seat at a time is allowed in this space."
+    ),
+    "too-late-to-cancel": Kind(
+        409,
+        "It is too late to cancel",
+        "This space takes bookings back until `limit` minutes before they begin.",
+    ),
+    "out-of-service": Kind(409, "The seat is out of service then", "See `alternatives` for free ones."),
     "off-grid": Kind(
         422,
         "This is not a slot of that day",

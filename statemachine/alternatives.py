@@ -16,7 +16,7 @@ from statemachine.limits import (
     MAX_ALTERNATIVES_OTHER_SEATS,
     MAX_ALTERNATIVES_SAME_SEAT,
 )
-from statemachine.occupancy import Occupancy, SeatDays, cells_between
+from statemachine.occupancy import Occupancy, cells_between
 from statemachine.records import CELL_MS, Alternative
 
 
@@ -62,9 +62,14 @@ def find_alternatives(occupancy: Occupancy, command: BookSeat, now_ms: int) -> t
     length = command.slots * command.grid.slot_cells
     days = occupancy.seat(space_id, command.seat_id)
     assert days is not None
+    grid = command.grid
+    first = max(start - ALTERNATIVES_REACH_CELLS, grid.windows[0][0], now_ms // CELL_MS + 1)
+    last_window = grid.windows[-1]
+    last = min(start + ALTERNATIVES_REACH_CELLS, last_window[0] + last_window[1] * grid.slot_cells)
+    taken = cells_between(days, first, last) | occupancy.out_cells(space_id, command.seat_id, first, last)
     found = [
         Alternative(space_id, command.seat_id, other, other + length)
-        for other in _nearest_starts(days, command.grid, start, command.slots, now_ms)
+        for other in _nearest_starts(taken, first, last, command)
     ]
     others = occupancy.free_neighbours(space_id, command.seat_id, start, start + length)
     found += [
@@ -74,14 +79,12 @@ def find_alternatives(occupancy: Occupancy, command: BookSeat, now_ms: int) -> t
     return tuple(found)
 
 
-def _nearest_starts(days: SeatDays, grid: DayGrid, start: int, slots: int, now_ms: int) -> list[int]:
-    """Cells at which `slots` slots of the grid are free, the nearest to `start` first, the later of two
-    equals first.
+def _nearest_starts(taken: int, first: int, last: int, command: BookSeat) -> list[int]:
+    """Cells at which the command's slots of its grid are free, the nearest to its start first, the later of two
+    equals first. Bit 0 of `taken` is the cell `first`; nothing is looked for from `last` on.
     """
-    first = max(start - ALTERNATIVES_REACH_CELLS, grid.windows[0][0], now_ms // CELL_MS + 1)
-    last_window = grid.windows[-1]
-    last = min(start + ALTERNATIVES_REACH_CELLS, last_window[0] + last_window[1] * grid.slot_cells)
-    free = cells_between(days, first, last) ^ ((1 << (last - first)) - 1)
+    grid, start, slots = command.grid, command.start_cell, command.slots
+    free = taken ^ ((1 << (last - first)) - 1)
     good = _starts_of_runs(free, slots * grid.slot_cells) & _slot_starts(grid, slots, first)
     nearest: list[int] = []
     while good and len(nearest) < MAX_ALTERNATIVES_SAME_SEAT:

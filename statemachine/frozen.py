@@ -3,9 +3,10 @@
 **How.** Records never change, so what a view has to protect itself against is records being replaced or
 dropped. Nothing is copied when it is taken but the lists of pages (`pages.py`): spaces are few; the ids of
 users and bookings are kept in the order in which they came, and none is ever dropped; remembered outcomes are
-queues of the records themselves. Before a user, a booking or the sessions of a user change, the tables hand
-every living view what it was (a *pre-image*), and the view keeps the first it is given. A row of the view is
-its pre-image, or, where there is none, the row of the living table. No dictionary that changes is ever walked.
+queues of the records themselves; rules of spaces and details of seats are few and listed. Before a user, a
+booking or the sessions of a user change, the tables hand every living view what it was (a *pre-image*), and the view
+keeps the first it is given. A row of the view is its pre-image, or, where there is none, the row of the living
+table. No dictionary that changes is ever walked.
 
 **Order.** Users, bookings and outcomes stand in the order of the log (outcomes: those under keys of nodes,
 then those under keys of clients, each in order of expiry). Sessions stand by their users, oldest first. The
@@ -20,10 +21,12 @@ A view is walked on the thread that applies; between two steps of a walk anythin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
+from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Session, Space, User
 
 if TYPE_CHECKING:
@@ -43,8 +46,10 @@ class FrozenTables:
         "_bookings",
         "_client_keys",
         "_node_keys",
+        "_seat_details",
         "_sessions",
         "_sessions_by_user",
+        "_space_rules",
         "_spaces",
         "_user_ids",
         "_users",
@@ -59,6 +64,8 @@ class FrozenTables:
         self.bookings_before: dict[str, Booking] = {}
         self.sessions_before: dict[str, list[Session]] = {}  # by user; an empty list: had none
         self._spaces: list[Space] = list(tables.spaces.values())
+        self._space_rules: list[SpaceRules] = list(tables.space_rules.values())
+        self._seat_details: list[SeatDetails] = list(tables.seat_details.values())
         self._users = tables.users
         self._user_ids = tables.user_ids.view()
         self._sessions = tables.sessions
@@ -69,21 +76,30 @@ class FrozenTables:
         self._client_keys = tables.client_keys.view()
         self.counts = (
             len(self._spaces),
+            len(self._space_rules),
+            len(self._seat_details),
             len(self._user_ids),
             len(tables.sessions),
             len(self._booking_ids),
             len(self._node_keys) + len(self._client_keys),
         )
 
-    def tables(self) -> tuple[Runs, Runs, Runs, Runs, Runs]:
-        """Walks over spaces, users, sessions, bookings and outcomes."""
+    def tables(self) -> tuple[Runs, ...]:
+        """Walks over the tables in the order of a snapshot (`snapshot.TABLE_NAMES`)."""
         return (
             ([space] for space in self._spaces),  # one space may be as large as hundreds of other rows
+            ([rules] for rules in self._space_rules),
+            self._walk_seat_details(),
             self._walk_users(),
             self._walk_sessions(),
             self._walk_bookings(),
             self._walk_outcomes(),
         )
+
+    def _walk_seat_details(self) -> Iterator[list[SeatDetails]]:
+        details = iter(self._seat_details)
+        while run := list(islice(details, RUN_ITEMS)):
+            yield run
 
     def _walk_users(self) -> Iterator[list[User]]:
         before, now = self.users_before, self._users

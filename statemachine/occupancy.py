@@ -3,6 +3,9 @@
 For each seat and UTC day there is one integer of 288 bits; bit `i` is the cell `day * 288 + i`. It knows
 nothing of grids, zones or opening hours, so it stays right when those change. It is derived from the live
 bookings: never written to a snapshot, rebuilt on restore.
+
+Beside the bitmaps it knows which seats a space lists now (retired ones keep their bitmaps) and when a seat is out of
+service, so that nobody is offered a place that cannot be taken.
 """
 
 from __future__ import annotations
@@ -11,15 +14,16 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from statemachine.limits import MAX_SEATS_EXAMINED
+from statemachine.premises import Outage
 from statemachine.records import CELLS_PER_DAY, Space
 
 SeatDays = dict[int, int]  # UTC day -> bitmap of its taken cells
 
 
 class Occupancy:
-    """Bitmaps of all seats of all spaces. `changes` counts how often any of them has changed."""
+    """Bitmaps of all seats of all spaces. `changes` counts how often anything here has changed."""
 
-    __slots__ = ("_order", "_spaces", "changes")
+    __slots__ = ("_order", "_outages", "_spaces", "changes")
 
     def __init__(self) -> None:
         self.changes = 0
@@ -27,17 +31,46 @@ class Occupancy:
         self._order: dict[
             str, tuple[list[tuple[str, SeatDays]], dict[str, int]]
         ] = {}  # seats, and their places
+        self._outages: dict[
+            str, dict[str, tuple[Outage, ...]]
+        ] = {}  # by space and seat; only seats that have some
 
-    def add_space(self, space: Space) -> None:
-        """Make room for the seats of a new space."""
-        assert space.id not in self._spaces
+    def put_space(self, space: Space) -> None:
+        """Make room for the seats of a space, new or changed. Seats that are no longer listed keep their bitmaps."""
         self.changes += 1
-        seats: dict[str, SeatDays] = {seat.id: {} for seat in space.seats}
-        self._spaces[space.id] = seats
-        self._order[space.id] = (list(seats.items()), {seat_id: place for place, seat_id in enumerate(seats)})
+        known = self._spaces.setdefault(space.id, {})
+        listed = [(seat.id, known.setdefault(seat.id, {})) for seat in space.seats]
+        self._order[space.id] = (listed, {seat_id: place for place, (seat_id, _) in enumerate(listed)})
+
+    def put_outages(self, space_id: str, seat_id: str, outages: tuple[Outage, ...]) -> None:
+        """When a seat of the space is out of service, from now on; a seat that is not listed may be new here."""
+        self.changes += 1
+        self._spaces[space_id].setdefault(seat_id, {})
+        of_space = self._outages.setdefault(space_id, {})
+        if outages:
+            of_space[seat_id] = outages
+        else:
+            of_space.pop(seat_id, None)
+
+    def out_of_service(self, space_id: str, seat_id: str, start_cell: int, end_cell: int) -> bool:
+        """Whether the seat is out of service at any cell of `[start_cell, end_cell)`."""
+        of_space = self._outages.get(space_id)
+        if not of_space:
+            return False
+        outages = of_space.get(seat_id, ())
+        return any(each.start_cell < end_cell and start_cell < each.end_cell for each in outages)
+
+    def out_cells(self, space_id: str, seat_id: str, start_cell: int, end_cell: int) -> int:
+        """The cells of `[start_cell, end_cell)` at which the seat is out of service; bit 0 is `start_cell`."""
+        bits = 0
+        for each in self._outages.get(space_id, {}).get(seat_id, ()):
+            low, high = max(each.start_cell, start_cell), min(each.end_cell, end_cell)
+            if low < high:
+                bits |= ((1 << (high - low)) - 1) << (low - start_cell)
+        return bits
 
     def seat(self, space_id: str, seat_id: str) -> SeatDays | None:
-        """The bitmaps of one seat, or None when there is no such seat."""
+        """The bitmaps of one seat, listed or retired, or None when there never was such a seat."""
         seats = self._spaces.get(space_id)
         return None if seats is None else seats.get(seat_id)
 
@@ -79,8 +112,10 @@ class Occupancy:
         masks = day_masks(start_cell, end_cell)
         day, mask = masks[0]
         for other_id, days in islice(chain(order[place + 1 :], order[:place]), MAX_SEATS_EXAMINED):
-            if not days.get(day, 0) & mask and (
-                len(masks) == 1 or not any(days.get(later, 0) & more for later, more in masks)
+            if (
+                not days.get(day, 0) & mask
+                and (len(masks) == 1 or not any(days.get(later, 0) & more for later, more in masks))
+                and not self.out_of_service(space_id, other_id, start_cell, end_cell)
             ):
                 yield other_id
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.premises import Affected, Limit, SpaceChange
 from statemachine.records import Alternative, Booking, Session, Space, User
 
 Code = Literal[
@@ -34,6 +35,22 @@ Code = Literal[
     "booking-not-found",  # or another user's
     "booking-completed",  # too late to cancel
     "duplicate-id",  # an identifier made outside exists already
+    # Spaces and seats (spaces.py).
+    "forbidden",  # only administrators may do this
+    "space-exists",
+    "seat-exists",  # retired or not
+    "too-many-spaces",
+    "too-many-seats",  # in one space, the retired ones too
+    "affected-changed",  # accepted bookings would be touched that the request did not name; with `Affected`
+    "too-many-affected",  # to be cancelled in one change; with `Limit`
+    # What users may take (policies.py); each with the `Limit`.
+    "beyond-horizon",
+    "too-long",
+    "too-many-live",
+    "too-many-that-day",
+    "seated-elsewhere",  # the user has another seat of the space at that time
+    "too-late-to-cancel",
+    "out-of-service",  # the seat, at that time; with alternatives
 ]
 
 
@@ -47,7 +64,7 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     code: Code
     index: int
     position: int
-    result: Booking | Session | User | Space | None = None
+    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | None = None
     alternatives: tuple[Alternative, ...] = ()
 
     @property

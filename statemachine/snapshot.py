@@ -9,8 +9,9 @@ the body and the chain before it, and it is compared before the body is decoded:
 doubled, moved or foreign frame is found before anything is made of it. Frames carry their own length, so a
 reader may cut the stream where it likes.
 
-**Versions.** 2 writes sessions and outcomes in the order of `frozen.py`; 1 wrote them as they had come. What
-is read is the same, only the checksum of a file of version 1 is compared in the order of that time.
+**Versions.** 3 has more tables than the five of the versions before it; what those wrote is read as it is, and the
+other tables are empty then. 2 wrote sessions and outcomes in the order of `frozen.py`; 1 wrote them as they had come,
+so the checksum of a file of version 1 is compared in the order of that time.
 
 **Restoring** fills an empty state through the same methods that the rules use, checks what the rules promise
 (no key twice, no overlap, no row without its owner), and at the end makes the state prove itself equal by
@@ -30,12 +31,13 @@ from msgspec import Struct
 
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
+from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Session, Space, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 
 FORMAT = "deskraft.state"
-VERSION = 2
-OLD_VERSION = 1  # still read
+VERSION = 3
+OLD_VERSIONS = (1, 2)  # still read
 CHUNK_BYTES = 64 * 1024  # a chunk is cut when it has grown to this; one large record may carry it further
 MAX_BODY_BYTES = 8 * 1024 * 1024  # no record comes near; a longer body is damage
 _LENGTH_BYTES = 4
@@ -94,6 +96,20 @@ class OutcomeRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     rows: list[Remembered]
 
 
+class SpaceRulesRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=7):
+    """Rules of spaces from the row `first` on."""
+
+    first: int
+    rows: list[SpaceRules]
+
+
+class SeatDetailsRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=8):
+    """Details of seats from the row `first` on."""
+
+    first: int
+    rows: list[SeatDetails]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -101,14 +117,21 @@ class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     checksum: bytes
 
 
-_Rows = SpaceRows | UserRows | SessionRows | BookingRows | OutcomeRows
-_TABLE_NAMES = ("spaces", "users", "sessions", "bookings", "outcomes")
-_ROW_TYPES: tuple[type[_Rows], ...] = (SpaceRows, UserRows, SessionRows, BookingRows, OutcomeRows)
+_Rows = SpaceRows | SpaceRulesRows | SeatDetailsRows | UserRows | SessionRows | BookingRows | OutcomeRows
+TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
+    "spaces": SpaceRows,
+    "space_rules": SpaceRulesRows,
+    "seat_details": SeatDetailsRows,
+    "users": UserRows,
+    "sessions": SessionRows,
+    "bookings": BookingRows,
+    "outcomes": OutcomeRows,
+}
+OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
+_ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(
-    Header | SpaceRows | UserRows | SessionRows | BookingRows | OutcomeRows | Trailer
-)
+_decoder = msgspec.msgpack.Decoder(Header | _Rows | Trailer)
 
 
 class FrozenState:
@@ -163,19 +186,28 @@ def checksum_of(tables: Tables) -> bytes:
 
 
 def _old_checksum_of(tables: Tables, header: Header) -> bytes:
-    """The checksum of a state that was just restored from a file of OLD_VERSION: its dictionaries have the order of the file."""
+    """The checksum of a state that was just restored from a file of one of OLD_VERSIONS. In version 1 rows stood as its
+    dictionaries do now, in the order of the file.
+    """
     checksum = _Checksum(header)
-    for table in (tables.spaces, tables.users, tables.sessions, tables.bookings, tables.outcomes):
-        rows = iter(table.values())
-        for _, _, piece in _row_pieces(iter(lambda rows=rows: list(islice(rows, RUN_ITEMS)), [])):  # type: ignore[misc]
+    frozen = dict(zip(TABLES, tables.frozen_tables().tables(), strict=True))
+    for name in OLD_TABLES:
+        runs = frozen[name] if header.version > 1 else _runs_of(getattr(tables, name))
+        for _, _, piece in _row_pieces(runs):
             checksum.add(piece)
     return checksum.digest()
+
+
+def _runs_of(table: dict[str, Any]) -> Iterator[list[Any]]:
+    rows = iter(table.values())
+    while run := list(islice(rows, RUN_ITEMS)):
+        yield run
 
 
 def table_checksums(tables: Tables) -> dict[str, bytes]:
     """A hash over the rows of each primary table by itself: to find where two states differ."""
     found = {}
-    for name, runs in zip(_TABLE_NAMES, tables.frozen_tables().tables(), strict=True):
+    for name, runs in zip(TABLES, tables.frozen_tables().tables(), strict=True):
         checksum = blake2b(digest_size=DIGEST_BYTES, person=_SUM_PERSON)
         for _, _, rows in _row_pieces(runs):
             checksum.update(rows)
@@ -207,8 +239,8 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
             assert isinstance(piece, Header)
             _require(piece.format == FORMAT, "of another format")
             _require(
-                piece.version in (OLD_VERSION, VERSION),
-                f"of version {piece.version}; this code reads {OLD_VERSION} and {VERSION}",
+                piece.version in (*OLD_VERSIONS, VERSION),
+                f"of version {piece.version}; this code reads 1 to {VERSION}",
             )
             _require(len(piece.digest) == DIGEST_BYTES, "with a digest of the wrong length")
             header = piece
@@ -226,12 +258,13 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
     if header is None or trailer is None:
         raise SnapshotError("snapshot: cut short")
     _require(trailer.frames == frames, "frames are missing")
-    _require(tuple(loaded) == header.counts, "rows are missing")
+    names = TABLES if header.version == VERSION else OLD_TABLES
+    _require(_counts_of(names, loaded) == header.counts, "rows are missing")
     tables.index = header.index
     tables.digest = header.digest
     tables.born = header.born
     tables.now_ms = header.now_ms
-    checksum = _old_checksum_of(tables, header) if header.version == OLD_VERSION else checksum_of(tables)
+    checksum = checksum_of(tables) if header.version == VERSION else _old_checksum_of(tables, header)
     _require(checksum == trailer.checksum, "the restored state is not the one that was written")
 
 
@@ -239,6 +272,29 @@ def _load_spaces(tables: Tables, rows: list[Space]) -> None:
     for space in rows:
         _require(space.id not in tables.spaces, "a space twice")
         tables.put_space(space)
+
+
+def _counts_of(names: Iterable[str], loaded: list[int]) -> tuple[int, ...]:
+    counts = dict(zip(TABLES, loaded, strict=True))
+    return tuple(counts[name] for name in names)
+
+
+def _load_space_rules(tables: Tables, rows: list[SpaceRules]) -> None:
+    for rules in rows:
+        _require(rules.space_id not in tables.space_rules, "rules of a space twice")
+        _require(rules.space_id in tables.spaces, "rules of no space")
+        tables.put_space_rules(rules)
+
+
+def _load_seat_details(tables: Tables, rows: list[SeatDetails]) -> None:
+    for details in rows:
+        _require(tables.details_of(details.space_id, details.seat_id) is None, "details of a seat twice")
+        space = tables.spaces.get(details.space_id)
+        if space is None:
+            raise SnapshotError("snapshot: details of no space")
+        listed = any(seat.id == details.seat_id for seat in space.seats)
+        _require(listed != details.retired, "details of no seat")
+        tables.put_seat_details(details)
 
 
 def _load_users(tables: Tables, rows: list[User]) -> None:
@@ -290,6 +346,8 @@ def _sharing(tables: Tables, remembered: Remembered) -> Remembered:
 
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
+    SpaceRulesRows: _load_space_rules,
+    SeatDetailsRows: _load_seat_details,
     UserRows: _load_users,
     SessionRows: _load_sessions,
     BookingRows: _load_bookings,

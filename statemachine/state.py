@@ -55,8 +55,9 @@ __all__ = ["Applied", "FrozenState", "SnapshotError", "State", "restore"]
 _DIGEST_PERSON = b"deskraft.entry.1"
 
 _NOT_REMEMBERED: frozenset[Code] = frozenset(
-    # What time, a log-in or a newer grid may turn into something else; a retry has to be able to find that out.
-    # Over HTTP these are the 401, 429 and 503, which no key keeps, and the nodes' own internal retries.
+    # What time, a log-in, a role or a newer look may turn into something else; a retry has to be able to find that out.
+    # Over HTTP these are the 401, 403, 429 and 503, which no key keeps, the nodes' own internal retries, and
+    # lists of bookings that are made anew each time.
     (
         "unauthenticated",
         "credentials-changed",
@@ -67,6 +68,8 @@ _NOT_REMEMBERED: frozenset[Code] = frozenset(
         "too-many-keys",
         "not-born",
         "rules-changed",
+        "forbidden",
+        "affected-changed",
     )
 )
 

@@ -23,7 +23,8 @@ from statemachine.frozen import FrozenTables
 from statemachine.occupancy import Occupancy, SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
 from statemachine.pages import Pages
-from statemachine.records import CELLS_PER_DAY, Alternative, Booking, Session, Space, User
+from statemachine.premises import Affected, Limit, SeatDetails, SpaceRules, seat_name
+from statemachine.records import CELL_MS, CELLS_PER_DAY, Alternative, Booking, Session, Space, User
 
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
@@ -56,9 +57,14 @@ class Entry:
         self.events.append((position, event))
         return position
 
-    def refuse(self, code: Code, alternatives: tuple[Alternative, ...] = ()) -> Outcome:
-        """A refusal, decided at this place in the log."""
-        return Outcome(code, self.index, len(self.events), None, alternatives)
+    def refuse(
+        self,
+        code: Code,
+        alternatives: tuple[Alternative, ...] = (),
+        ground: Limit | Affected | None = None,
+    ) -> Outcome:
+        """A refusal, decided at this place in the log; `ground` is what it rests on."""
+        return Outcome(code, self.index, len(self.events), ground, alternatives)
 
 
 class Tables:
@@ -70,6 +76,8 @@ class Tables:
         self.index = 0
         self.digest = bytes(DIGEST_BYTES)
         self.spaces: dict[str, Space] = {}
+        self.space_rules: dict[str, SpaceRules] = {}  # by space; only those that an administrator has changed
+        self.seat_details: dict[str, SeatDetails] = {}  # by `seat_name`; the same
         self.users: dict[str, User] = {}
         self.sessions: dict[str, Session] = {}
         self.bookings: dict[str, Booking] = {}
@@ -87,6 +95,10 @@ class Tables:
         self.live_by_day: dict[
             str, LiveOfDay
         ] = {}  # by `day_name`; tuples of text cost the collector nothing
+        self.live_by_user: dict[str, LiveOfDay] = {}  # oldest first; those that are over may be left out
+        self.live_by_seat: dict[
+            str, dict[int, tuple[str, ...]]
+        ] = {}  # by `seat_name` and UTC day of the start
         self.keys_by_scope: dict[str, int] = {}  # clients' keys only
         self.client_keys: Pages[Remembered] = Pages()  # in order of expiry: one class has one keeping time
         self.node_keys: Pages[Remembered] = Pages()
@@ -113,9 +125,22 @@ class Tables:
     # --- records in and out ---------------------------------------------------------------------------------
 
     def put_space(self, space: Space) -> None:
-        """Add a space."""
+        """Add a space, or replace the record under the same id."""
         self.spaces[space.id] = space
-        self.occupancy.add_space(space)
+        self.occupancy.put_space(space)
+
+    def put_space_rules(self, rules: SpaceRules) -> None:
+        """Set the rules of a space."""
+        self.space_rules[rules.space_id] = rules
+
+    def put_seat_details(self, details: SeatDetails) -> None:
+        """Set what is known of a seat of a space that is here."""
+        self.seat_details[seat_name(details.space_id, details.seat_id)] = details
+        self.occupancy.put_outages(details.space_id, details.seat_id, details.outages)
+
+    def details_of(self, space_id: str, seat_id: str) -> SeatDetails | None:
+        """What an administrator has told of a seat, or None."""
+        return self.seat_details.get(seat_name(space_id, seat_id))
 
     def put_user(self, user: User) -> None:
         """Add a user, or replace the record under the same id and login."""
@@ -184,6 +209,60 @@ class Tables:
                     others[booking_id] = None
                 else:
                     live_by_day[name] = _of_day((*others, booking_id))
+            self._note_live(booking, first)
+
+    def _note_live(self, booking: Booking, day: int) -> None:
+        """Enter a live booking that starts on a UTC day where its user's and its seat's are looked up."""
+        user_id, booking_id = booking.user_id, booking.id
+        mine = self.live_by_user.get(user_id)
+        if mine is None:
+            self.live_by_user[user_id] = (booking_id,)
+        elif isinstance(mine, dict):
+            mine[booking_id] = None
+            if not len(mine) & (
+                len(mine) - 1
+            ):  # at every doubling, so that those that are over do not gather
+                self.upcoming_of(user_id)
+        else:
+            self.live_by_user[user_id] = _of_day((*mine, booking_id))
+        name = seat_name(booking.space_id, booking.seat_id)
+        days = self.live_by_seat.get(name)
+        if days is None:
+            self.live_by_seat[name] = {day: (booking_id,)}
+        else:
+            days[day] = (*days.get(day, ()), booking_id)
+
+    def upcoming_of(self, user_id: str) -> LiveOfDay:
+        """The ids of a user's live bookings that have not ended, oldest first. Forgets the others among the live."""
+        ids = self.live_by_user.get(user_id, ())
+        now_ms, bookings = self.now_ms, self.bookings
+        left = tuple(each for each in ids if bookings[each].end_cell * CELL_MS > now_ms)
+        if len(left) == len(ids):
+            return ids
+        if not left:
+            del self.live_by_user[user_id]
+            return ()
+        self.live_by_user[user_id] = _of_day(left)
+        return self.live_by_user[user_id]
+
+    def _forget_live(self, booking: Booking) -> None:
+        mine = self.live_by_user.get(booking.user_id, ())
+        if booking.id in mine:  # else it is over, and was left out
+            if isinstance(mine, dict):
+                del mine[booking.id]
+                if len(mine) <= MAX_DAY_TUPLE:
+                    self.live_by_user[booking.user_id] = tuple(mine)
+            elif len(mine) > 1:
+                self.live_by_user[booking.user_id] = tuple(each for each in mine if each != booking.id)
+            else:
+                del self.live_by_user[booking.user_id]
+        days = self.live_by_seat[seat_name(booking.space_id, booking.seat_id)]
+        day = booking.start_cell // CELLS_PER_DAY
+        others = tuple(each for each in days[day] if each != booking.id)
+        if others:
+            days[day] = others
+        else:
+            del days[day]
 
     def end_booking(self, booking: Booking, days: SeatDays) -> None:
         """Replace a live booking by its cancelled record and free its cells."""
@@ -194,6 +273,7 @@ class Tables:
                 view.bookings_before.setdefault(booking.id, before)
         self.bookings[booking.id] = booking
         self.occupancy.release(days, booking.start_cell, booking.end_cell)
+        self._forget_live(booking)
         for name in _day_names(booking):
             others = self.live_by_day[name]
             if isinstance(others, dict):

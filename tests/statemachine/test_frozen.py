@@ -166,7 +166,7 @@ def test_freezing_copies_no_rows() -> None:
         grid = world.grid((start, 14))
         assert world.book(f"b{number}", seats[number % 50], start, grid=grid).ok
     view = world.state.frozen_tables()
-    assert view.counts == (1, 3, 3, 2_000, len(world.state.outcomes))
+    assert view.counts == (1, 0, 0, 3, 3, 2_000, len(world.state.outcomes))
     assert len(view._booking_ids._full) == 2_000 // pages.PAGE_ITEMS
     assert view._bookings is world.state.bookings
     world.do(RegisterUser("eve", "eve", "eve", "h"))
@@ -193,7 +193,7 @@ def test_a_long_walk_over_users_without_sessions_lets_others_have_their_turn() -
 
 
 def test_a_file_of_the_version_before_is_read() -> None:
-    """What version 1 wrote, with keys of both classes and ended sessions mixed; its state goes on in version 2."""
+    """What version 1 wrote, with keys of both classes and ended sessions mixed; its state goes on in the present version."""
     old = restore([OLD_FILE.read_bytes()])
     assert old.digest.hex() == OLD_DIGEST
     assert (len(old.bookings), len(old.sessions), len(old.outcomes)) == (31, 36, 73)
