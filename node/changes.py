@@ -42,6 +42,8 @@ LOOK_SECONDS = 0.1
 
 NOT_LEADER = "not-leader"  # nothing was done; ask again (another leader, or a moment later)
 
+CHANGED_MEANWHILE = "leadership changed meanwhile"  # it may come to be all the same
+
 OnAnswer = Callable[[str, str, int], None]  # code, detail, index
 
 
@@ -93,8 +95,10 @@ class Changes:
                 self._transfer = _Transfer(None, now + HAND_OVER_SECONDS, [])
             on_answer(NOT_LEADER, "leadership is being handed over first", 0)
             return
-        self._propose(wanted)
-        self._wait(core.journal.placed.index, on_answer)
+        if self._propose(wanted):
+            self._wait(core.journal.placed.index, on_answer)
+        else:
+            on_answer(NOT_LEADER, "leadership went at this moment", 0)
 
     def _wait(self, index: int, on_answer: OnAnswer) -> None:
         if index <= self._core.applied_index:
@@ -152,12 +156,12 @@ class Changes:
             and core.guard.match_index(seat.id) >= max(1, core.journal.last_index - CAUGHT_UP_ENTRIES)
         )
 
-    def _propose(self, configuration: Configuration) -> None:
+    def _propose(self, configuration: Configuration) -> bool:
+        """Whether it is in the log now: the same tick may have noticed that leadership is gone, and then it is nowhere."""
         core = self._core
         core.guard.engine.propose(encode_entry(configuration))
         core.guard.engine.tick()
-        if core.guard.leading and core.journal.placed.configuration != configuration:
-            raise AssertionError("a configuration was proposed and is not in the log")
+        return core.guard.leading and core.journal.placed.configuration == configuration
 
     # By itself.
 
@@ -219,7 +223,9 @@ class Changes:
         core = self._core
         waiting, self._waiting = self._waiting, []
         for index, term, on_answer in waiting:
-            if index <= core.applied_index:
+            if term != core.guard.term:
+                on_answer(NOT_LEADER, CHANGED_MEANWHILE, 0)
+            elif index <= core.applied_index:
                 on_answer("", "", index)
             else:
                 self._waiting.append((index, term, on_answer))
@@ -228,7 +234,7 @@ class Changes:
         """Leadership is gone: what was under way may come to be or not, and is asked for again."""
         waiting, self._waiting = self._waiting, []
         for _, _, on_answer in waiting:
-            on_answer(NOT_LEADER, "leadership changed meanwhile", 0)
+            on_answer(NOT_LEADER, CHANGED_MEANWHILE, 0)
         if self._transfer is not None:
             transfer, self._transfer = self._transfer, None
             self._core.draining = self._core.stopping

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from node.changes import CHANGED_MEANWHILE, NOT_LEADER
 from node.driver import Driver
 from node.effects import Changed
 from node.membership import Change
@@ -15,7 +16,6 @@ from node.replica import ChangeRefusedError, OutcomeUnknownError, UnavailableErr
 
 ATTEMPT_SECONDS = 0.5
 PAUSE_SECONDS = 0.05
-_NOT_LEADER = "not-leader"
 
 
 class Operations:
@@ -45,8 +45,8 @@ class Operations:
                 unsure, why = True, "the leader did not answer"
             elif answer.code == "":
                 return answer.at_index
-            elif answer.code == _NOT_LEADER:
-                unsure, why = unsure or answer.detail == "leadership changed meanwhile", answer.detail
+            elif answer.code == NOT_LEADER:
+                unsure, why = unsure or answer.detail == CHANGED_MEANWHILE, answer.detail
             elif unsure and change.kind == "remove" and answer.code == "unknown-member":
                 return self._driver.core.applied_placed.index  # our own earlier attempt did it
             else:

@@ -277,6 +277,19 @@ def test_a_second_change_waits_for_the_first() -> None:
     assert voters(leader) == ("n1", "n2", "n3", "n4")
 
 
+def test_a_change_that_finds_its_leader_gone_is_not_called_done() -> None:
+    """The tick that would have put it into the log noticed that leadership is gone (CheckQuorum): it is nowhere."""
+    table, leader = founded()
+    before = leader.journal.placed
+    table.isolate("n1")
+    table.now += 1.2  # nothing was heard for that long, and nobody has looked yet
+    assert leader.guard.leading
+    leader.change(1, Change("remove", "n3"))
+    table.seats["n1"].flush()
+    assert leader.journal.placed == before
+    assert table.seats["n1"].changes[1].code == "not-leader"
+
+
 def test_a_fresh_leader_changes_nothing_before_an_entry_of_its_own() -> None:
     """Ongaro's note of 2015: a change of the last term may otherwise be undone by one that does not overlap with it."""
     table, leader = founded()
