@@ -136,6 +136,10 @@ KINDS: dict[str, Kind] = {
     "seat-taken": Kind(409, "The seat is taken then", "See `alternatives` for free ones."),
     "booking-not-found": Kind(404, "You have no such booking"),
     "booking-completed": Kind(409, "The booking is over", "A completed booking cannot be cancelled."),
+    "booking-cancelled": Kind(409, "The booking was given up", "It has no place that could be moved."),
+    "booking-begun": Kind(409, "The booking has begun", "A booking that has begun cannot be moved."),
+    "booking-changed": Kind(503, "The booking is being changed", "Nothing was done.", retry=True),
+    "too-many-changes": Kind(409, "The booking has been changed too often", "Cancel it and book anew."),
     "duplicate-id": Kind(503, "An identifier was used twice", "Nothing was done. Retry.", retry=True),
 }
 

@@ -1,4 +1,4 @@
-"""The rules of booking and cancelling.
+"""The rules of taking a place, which every way of booking shares.
 
 Whether a request fits the opening hours is judged against the grid that came with it, whose revision proves
 that it was made from the present rules. Whether the seat is free is judged by occupancy alone.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from statemachine.commands import BookSeat, CancelBooking, DayGrid, Envelope
-from statemachine.events import BookingCancelled, SeatBooked
+from statemachine.commands import BookSeat, DayGrid, Envelope
+from statemachine.events import SeatBooked
 from statemachine.limits import (
     MAX_BOOKING_CELLS,
     MAX_BOOKING_SLOTS,
@@ -18,82 +18,73 @@ from statemachine.limits import (
     MAX_ID_CHARS,
     MAX_WINDOW_SLOTS,
 )
-from statemachine.outcomes import Outcome
+from statemachine.outcomes import Code, Outcome
 from statemachine.records import CELL_MINUTES, CELL_MS, Booking
 from statemachine.tables import Entry, Tables
 
 
 def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSeat) -> Outcome:
     """Take a seat for the session's user. The dispatcher has made sure that the session lives."""
-    space = tables.spaces.get(command.space_id)
+    fault = fault_of(tables, entry, command)
+    if fault is not None:
+        return entry.refuse(fault)
+    if not claim(tables, command):
+        return entry.refuse("seat-taken", tables.alternatives.find(command, entry.now_ms))
+    booking = confirm(tables, entry, tables.sessions[envelope.session_id].user_id, command)
+    return Outcome("ok", entry.index, len(entry.events) - 1, booking)
+
+
+def fault_of(tables: Tables, entry: Entry, want: BookSeat, *, new: bool = True) -> Code | None:
+    """Why nobody may have a place, taken or not; None when it is a place. `new`: for a booking that is still to be made."""
+    space = tables.spaces.get(want.space_id)
     if space is None:
-        return entry.refuse("unknown-space")
-    grid = command.grid
+        return "unknown-space"
+    grid = want.grid
     if grid.rules_revision != space.revision:
-        return entry.refuse("rules-changed")
-    days = tables.occupancy.seat(command.space_id, command.seat_id)
-    if days is None:
-        return entry.refuse("unknown-seat")
-    booking_id = command.booking_id
+        return "rules-changed"
+    if tables.occupancy.seat(want.space_id, want.seat_id) is None:
+        return "unknown-seat"
+    booking_id = want.booking_id
     if not 0 < len(booking_id) <= MAX_ID_CHARS:
-        return entry.refuse("malformed")
-    start_cell = command.start_cell
-    misfit = misfit_of(grid, space.slot_minutes, start_cell, command.slots)
+        return "malformed"
+    misfit = misfit_of(grid, space.slot_minutes, want.start_cell, want.slots)
     if misfit is not None:
-        return entry.refuse(misfit)
+        return misfit
+    if want.start_cell * CELL_MS <= entry.now_ms:
+        return "past"
+    return "duplicate-id" if new and booking_id in tables.bookings else None
+
+
+def claim(tables: Tables, want: BookSeat) -> bool:
+    """Mark the cells of a faultless wish taken; False, and nothing changes, when any of them is."""
+    days = tables.occupancy.seat(want.space_id, want.seat_id)
+    assert days is not None, "a faultless wish has a seat"
+    return tables.occupancy.claim(days, want.start_cell, end_of(want))
+
+
+def end_of(want: BookSeat) -> int:
+    """The cell at which a wish ends."""
+    return want.start_cell + want.slots * want.grid.slot_cells
+
+
+def confirm(tables: Tables, entry: Entry, user_id: str, want: BookSeat) -> Booking:
+    """Enter the booking whose cells have been claimed."""
     now_ms = entry.now_ms
-    if start_cell * CELL_MS <= now_ms:
-        return entry.refuse("past")
-    if booking_id in tables.bookings:
-        return entry.refuse("duplicate-id")
-    end_cell = start_cell + command.slots * grid.slot_cells
-    if not tables.occupancy.claim(days, start_cell, end_cell):
-        return entry.refuse("seat-taken", tables.alternatives.find(command, now_ms))
     booking = Booking(
-        booking_id,
-        command.space_id,
-        command.seat_id,
-        tables.sessions[envelope.session_id].user_id,
-        start_cell,
-        end_cell,
+        want.booking_id,
+        want.space_id,
+        want.seat_id,
+        user_id,
+        want.start_cell,
+        end_of(want),
         "confirmed",
         now_ms,
         0,
         entry.revision,
     )
     tables.add_booking(booking)
-    position = entry.record(SeatBooked(booking, now_ms))
-    return Outcome("ok", entry.index, position, booking)
-
-
-def cancel_booking(tables: Tables, entry: Entry, envelope: Envelope, command: CancelBooking) -> Outcome:
-    """Give a booking back. The dispatcher has made sure that the session lives."""
-    user_id = tables.sessions[envelope.session_id].user_id
-    before = tables.bookings.get(command.booking_id)
-    if before is None or (before.user_id != user_id and tables.users[user_id].role != "admin"):
-        return entry.refuse("booking-not-found")
-    if before.status == "cancelled":
-        return Outcome("ok", entry.index, len(entry.events), before)  # nothing changes the second time
-    now_ms = entry.now_ms
-    if before.end_cell * CELL_MS <= now_ms:
-        return entry.refuse("booking-completed")
-    days = tables.occupancy.seat(before.space_id, before.seat_id)
-    assert days is not None, "a booking's seat does not go away"
-    booking = Booking(
-        before.id,
-        before.space_id,
-        before.seat_id,
-        before.user_id,
-        before.start_cell,
-        before.end_cell,
-        "cancelled",
-        before.created_at_ms,
-        now_ms,
-        entry.revision,
-    )
-    tables.end_booking(booking, days)
-    position = entry.record(BookingCancelled(booking, user_id, now_ms))
-    return Outcome("ok", entry.index, position, booking)
+    entry.record(SeatBooked(booking, now_ms))
+    return booking
 
 
 def misfit_of(

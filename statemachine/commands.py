@@ -108,7 +108,42 @@ class CancelBooking(Struct, frozen=True, array_like=True, forbid_unknown_fields=
     booking_id: str
 
 
-Command = BirthCluster | RegisterUser | OpenSession | RotateSession | CloseSession | BookSeat | CancelBooking
+class BookTogether(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=30):
+    """Take several places for the session's user, all of them or none."""
+
+    items: tuple[BookSeat, ...]
+
+
+class MoveBooking(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=31):
+    """Give the booking `want.booking_id` the place of `want`. What the request left open was taken from the record of
+    `from_revision`; refused with `booking-changed` when the booking has another one by now.
+    """
+
+    from_revision: str
+    want: BookSeat
+
+
+class CancelBookingBecause(
+    Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=32
+):
+    """Like `CancelBooking`, with a reason that the history keeps."""
+
+    booking_id: str
+    reason: str
+
+
+Command = (
+    BirthCluster
+    | RegisterUser
+    | OpenSession
+    | RotateSession
+    | CloseSession
+    | BookSeat
+    | CancelBooking
+    | BookTogether
+    | MoveBooking
+    | CancelBookingBecause
+)
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

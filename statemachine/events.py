@@ -72,6 +72,15 @@ class BookingCancelled(Struct, frozen=True, array_like=True, gc=False, tag="book
     at_ms: int
 
 
+class BookingMoved(Struct, frozen=True, array_like=True, gc=False, tag="booking-moved"):
+    """A booking has another place. `before` is the record that it replaces."""
+
+    booking: Booking
+    before: Booking
+    by_user_id: str
+    at_ms: int
+
+
 class SpaceCreated(Struct, frozen=True, array_like=True, gc=False, tag="space-created"):
     """A coworking can be booked."""
 
@@ -94,6 +103,7 @@ Event = (
     | SessionEnded
     | SeatBooked
     | BookingCancelled
+    | BookingMoved
     | SpaceCreated
     | ClusterBorn
 )

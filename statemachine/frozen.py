@@ -51,6 +51,7 @@ class FrozenTables:
         "_sessions_by_user",
         "_space_rules",
         "_spaces",
+        "_steps",
         "_user_ids",
         "_users",
         "bookings_before",
@@ -74,6 +75,7 @@ class FrozenTables:
         self._booking_ids = tables.booking_ids.view()
         self._node_keys = tables.node_keys.view()
         self._client_keys = tables.client_keys.view()
+        self._steps = tables.steps.view()
         self.counts = (
             len(self._spaces),
             len(self._space_rules),
@@ -82,6 +84,7 @@ class FrozenTables:
             len(tables.sessions),
             len(self._booking_ids),
             len(self._node_keys) + len(self._client_keys),
+            len(self._steps),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -94,6 +97,7 @@ class FrozenTables:
             self._walk_sessions(),
             self._walk_bookings(),
             self._walk_outcomes(),
+            self._steps.runs(),
         )
 
     def _walk_seat_details(self) -> Iterator[list[SeatDetails]]:

@@ -14,6 +14,11 @@ MAX_AUDIT_RECORDS = 100_000  # the oldest is forgotten; the numbers of the other
 MAX_AUDIT_DETAIL_CHARS = 512  # the rest of the text is cut
 MAX_BOOKING_SLOTS = 288  # off-grid
 MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
+MAX_BASKET_ITEMS = 20  # seats and times in one request: invalid-body
+MAX_STEPS_PER_BOOKING = (
+    100  # changes of one booking that its history keeps; cancelling is always possible: too-many-changes
+)
+MAX_REASON_CHARS = 200  # invalid-body
 
 # What follows bounds what a node may put into a command. Nodes check what people send before it gets here, so
 # going past one of these is a node's mistake: malformed.

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from statemachine.premises import Affected, Limit, SpaceChange
-from statemachine.records import Alternative, Booking, Session, Space, User
+from statemachine.records import Alternative, Booking, Session, Space, Together, User
 
 Code = Literal[
     "ok",
@@ -34,6 +34,10 @@ Code = Literal[
     "seat-taken",  # with alternatives
     "booking-not-found",  # or another user's
     "booking-completed",  # too late to cancel
+    "booking-cancelled",  # too late to move
+    "booking-begun",  # the same
+    "booking-changed",  # the booking is not the one that a move was made from: resolve again
+    "too-many-changes",  # the history of the booking is full
     "duplicate-id",  # an identifier made outside exists already
     # Spaces and seats (spaces.py).
     "forbidden",  # only administrators may do this
@@ -64,7 +68,7 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     code: Code
     index: int
     position: int
-    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | None = None
+    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | None = None
     alternatives: tuple[Alternative, ...] = ()
 
     @property

@@ -22,6 +22,7 @@ CELLS_PER_DAY = 86_400 // CELL_SECONDS
 
 Role = Literal["user", "admin"]
 BookingStatus = Literal["confirmed", "cancelled"]
+StepKind = Literal["confirmed", "moved", "cancelled"]
 
 
 class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -90,6 +91,21 @@ class Booking(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     revision: str
 
 
+class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """One line of a booking's history: what became of it, by whom and why, and the place that it has had since."""
+
+    booking_id: str
+    kind: StepKind
+    at_ms: int
+    by_user_id: str  # empty: time did it
+    reason: str
+    space_id: str
+    seat_id: str
+    start_cell: int
+    end_cell: int
+    revision: str
+
+
 class Alternative(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A free place to offer instead of a taken one."""
 
@@ -97,3 +113,17 @@ class Alternative(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     seat_id: str
     start_cell: int
     end_cell: int
+
+
+class Placed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What became of one of several wishes: a booking, or the code of its refusal with free places."""
+
+    code: str
+    booking: Booking | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class Together(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="together"):
+    """The answer to several wishes at once, in their order."""
+
+    items: tuple[Placed, ...]

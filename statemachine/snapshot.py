@@ -32,7 +32,7 @@ from msgspec import Struct
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Session, Space, User
+from statemachine.records import Booking, Session, Space, Step, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 
 FORMAT = "deskraft.state"
@@ -110,6 +110,13 @@ class SeatDetailsRows(Struct, frozen=True, array_like=True, forbid_unknown_field
     rows: list[SeatDetails]
 
 
+class StepRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=30):
+    """Lines of the bookings' histories from the row `first` on, in the order of the log."""
+
+    first: int
+    rows: list[Step]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -117,7 +124,16 @@ class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     checksum: bytes
 
 
-_Rows = SpaceRows | SpaceRulesRows | SeatDetailsRows | UserRows | SessionRows | BookingRows | OutcomeRows
+_Rows = (
+    SpaceRows
+    | SpaceRulesRows
+    | SeatDetailsRows
+    | UserRows
+    | SessionRows
+    | BookingRows
+    | OutcomeRows
+    | StepRows
+)
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
     "space_rules": SpaceRulesRows,
@@ -126,6 +142,7 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "sessions": SessionRows,
     "bookings": BookingRows,
     "outcomes": OutcomeRows,
+    "steps": StepRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -344,6 +361,12 @@ def _sharing(tables: Tables, remembered: Remembered) -> Remembered:
     return Remembered(*terms, remembered.expires_at_ms, shared)
 
 
+def _load_steps(tables: Tables, rows: list[Step]) -> None:
+    for step in rows:
+        _require(step.booking_id in tables.bookings, "the history of no booking")
+        tables.add_step(step)
+
+
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -352,6 +375,7 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SessionRows: _load_sessions,
     BookingRows: _load_bookings,
     OutcomeRows: _load_outcomes,
+    StepRows: _load_steps,
 }
 
 

@@ -23,13 +23,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from statemachine import bookings, snapshot, users
+from statemachine import baskets, bookings, cancelling, history, moves, snapshot, users
 from statemachine.commands import (
     BirthCluster,
     BookSeat,
+    BookTogether,
     CancelBooking,
+    CancelBookingBecause,
     CloseSession,
     Envelope,
+    MoveBooking,
     OpenSession,
     RegisterUser,
     RotateSession,
@@ -46,7 +49,7 @@ from statemachine.limits import (
 )
 from statemachine.occupancy import SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
-from statemachine.records import Session, User
+from statemachine.records import Booking, Session, Step, User
 from statemachine.snapshot import FrozenState, SnapshotError
 from statemachine.tables import DIGEST_BYTES, Entry, Tables, day_name, keep_class, key_name
 
@@ -70,6 +73,7 @@ _NOT_REMEMBERED: frozenset[Code] = frozenset(
         "rules-changed",
         "forbidden",
         "affected-changed",
+        "booking-changed",
     )
 )
 
@@ -82,7 +86,10 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     RotateSession: (users.rotate_session, False),
     CloseSession: (users.close_session, True),
     BookSeat: (bookings.book_seat, True),
-    CancelBooking: (bookings.cancel_booking, True),
+    CancelBooking: (cancelling.cancel_booking, True),
+    CancelBookingBecause: (cancelling.cancel_booking, True),
+    BookTogether: (baskets.book_together, True),
+    MoveBooking: (moves.move_booking, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -201,6 +208,10 @@ class State(Tables):
     def user_bookings_on_day(self, user_id: str, day: int) -> Sequence[str]:
         """The ids of a user's live bookings that touch a UTC day, oldest first."""
         return tuple(self.live_by_day.get(day_name(user_id, day), ()))
+
+    def history_of(self, booking: Booking) -> Sequence[Step]:
+        """What has become of a booking, oldest first."""
+        return history.steps_of(self, booking)
 
     # --- copies ---------------------------------------------------------------------------------------------
 

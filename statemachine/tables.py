@@ -24,7 +24,7 @@ from statemachine.occupancy import Occupancy, SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
 from statemachine.pages import Pages
 from statemachine.premises import Affected, Limit, SeatDetails, SpaceRules, seat_name
-from statemachine.records import CELL_MS, CELLS_PER_DAY, Alternative, Booking, Session, Space, User
+from statemachine.records import CELL_MS, CELLS_PER_DAY, Alternative, Booking, Session, Space, Step, User
 
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
@@ -83,6 +83,7 @@ class Tables:
         self.bookings: dict[str, Booking] = {}
         self.outcomes: dict[str, Remembered] = {}  # by `key_name`
         self.audit: Pages[AuditRecord] = Pages()  # oldest first
+        self.steps: Pages[Step] = Pages()  # of all histories, in the order of the log; none is dropped
         # Derived from here on.
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
@@ -92,13 +93,16 @@ class Tables:
         self.users_by_login: dict[str, str] = {}
         self.sessions_by_user: dict[str, list[str]] = {}  # oldest first
         self.bookings_by_user: dict[str, list[str]] = {}  # oldest first
+        self.steps_by_booking: dict[
+            str, tuple[Step, ...]
+        ] = {}  # oldest first; of those that were ever changed
         self.live_by_day: dict[
             str, LiveOfDay
         ] = {}  # by `day_name`; tuples of text cost the collector nothing
         self.live_by_user: dict[str, LiveOfDay] = {}  # oldest first; those that are over may be left out
         self.live_by_seat: dict[
             str, dict[int, tuple[str, ...]]
-        ] = {}  # by `seat_name` and UTC day of the start
+        ] = {}  # by `seat_name` and UTC day of the start; by start
         self.keys_by_scope: dict[str, int] = {}  # clients' keys only
         self.client_keys: Pages[Remembered] = Pages()  # in order of expiry: one class has one keeping time
         self.node_keys: Pages[Remembered] = Pages()
@@ -225,12 +229,20 @@ class Tables:
                 self.upcoming_of(user_id)
         else:
             self.live_by_user[user_id] = _of_day((*mine, booking_id))
+        self._note_seat(booking, day)
+
+    def _note_seat(self, booking: Booking, day: int) -> None:
         name = seat_name(booking.space_id, booking.seat_id)
         days = self.live_by_seat.get(name)
         if days is None:
-            self.live_by_seat[name] = {day: (booking_id,)}
-        else:
-            days[day] = (*days.get(day, ()), booking_id)
+            self.live_by_seat[name] = {day: (booking.id,)}
+            return
+        others = days.get(day, ())
+        ids = (*others, booking.id)
+        bookings = self.bookings
+        # By their starts, which differ on one seat: an order that does not depend on when who was moved here.
+        in_order = not others or bookings[others[-1]].start_cell < booking.start_cell
+        days[day] = ids if in_order else tuple(sorted(ids, key=lambda each: bookings[each].start_cell))
 
     def upcoming_of(self, user_id: str) -> LiveOfDay:
         """The ids of a user's live bookings that have not ended, oldest first. Forgets the others among the live."""
@@ -256,6 +268,9 @@ class Tables:
                 self.live_by_user[booking.user_id] = tuple(each for each in mine if each != booking.id)
             else:
                 del self.live_by_user[booking.user_id]
+        self._leave_seat(booking)
+
+    def _leave_seat(self, booking: Booking) -> None:
         days = self.live_by_seat[seat_name(booking.space_id, booking.seat_id)]
         day = booking.start_cell // CELLS_PER_DAY
         others = tuple(each for each in days[day] if each != booking.id)
@@ -266,14 +281,39 @@ class Tables:
 
     def end_booking(self, booking: Booking, days: SeatDays) -> None:
         """Replace a live booking by its cancelled record and free its cells."""
-        assert booking.status == "cancelled"
+        assert booking.status != "confirmed"
+        self._replace_booking(booking)
+        self.occupancy.release(days, booking.start_cell, booking.end_cell)
+        self._forget_live(booking)
+        self._leave_days(booking)
+
+    def move_booking(self, booking: Booking) -> None:
+        """Replace a live booking by the same one at another place. The caller has seen to the cells of both."""
+        assert booking.status == "confirmed"
+        before = self.bookings[booking.id]
+        self._leave_days(before)
+        self._leave_seat(before)
+        self._replace_booking(booking)
+        self._note_seat(booking, booking.start_cell // CELLS_PER_DAY)
+        for name in _day_names(booking):
+            others = {*self.live_by_day.get(name, ()), booking.id}
+            # The order of the log, as a restored state would have it.
+            ordered = tuple(each for each in self.bookings_by_user[booking.user_id] if each in others)
+            self.live_by_day[name] = _of_day(ordered)
+
+    def add_step(self, step: Step) -> None:
+        """Add a line to the history of a booking."""
+        self.steps.append(step)
+        self.steps_by_booking[step.booking_id] = (*self.steps_by_booking.get(step.booking_id, ()), step)
+
+    def _replace_booking(self, booking: Booking) -> None:
         if self._views:
             before = self.bookings[booking.id]
             for view in self._living_views():
                 view.bookings_before.setdefault(booking.id, before)
         self.bookings[booking.id] = booking
-        self.occupancy.release(days, booking.start_cell, booking.end_cell)
-        self._forget_live(booking)
+
+    def _leave_days(self, booking: Booking) -> None:
         for name in _day_names(booking):
             others = self.live_by_day[name]
             if isinstance(others, dict):

@@ -1,0 +1,58 @@
+"""Several places in one request: all of them or none.
+
+Each place is judged as if it were alone; then they are claimed one after the other, so that two of the same basket cannot overlap
+either. What is not to be had is told for each of them, with free places beside it that the rest of the basket does not want.
+"""
+
+from __future__ import annotations
+
+from statemachine.bookings import claim, confirm, end_of, fault_of
+from statemachine.commands import BookSeat, BookTogether, Envelope
+from statemachine.limits import MAX_BASKET_ITEMS
+from statemachine.outcomes import Code, Outcome
+from statemachine.records import Placed, Together
+from statemachine.tables import Entry, Tables
+
+RESOLVE_AGAIN: tuple[Code, ...] = (
+    "malformed",
+    "rules-changed",
+    "duplicate-id",
+)  # say nothing about the place
+
+
+def book_together(tables: Tables, entry: Entry, envelope: Envelope, command: BookTogether) -> Outcome:
+    """Take all places for the session's user. The dispatcher has made sure that the session lives."""
+    items = command.items
+    if not 0 < len(items) <= MAX_BASKET_ITEMS or len({item.booking_id for item in items}) != len(items):
+        return entry.refuse("malformed")
+    faults = [fault_of(tables, entry, item) for item in items]
+    for code in RESOLVE_AGAIN:
+        if code in faults:
+            return entry.refuse(code)
+    for fault in faults:
+        if fault is not None:
+            return _refusal(entry, fault, [Placed(each or "ok") for each in faults])
+    claimed = [claim(tables, item) for item in items]
+    if not all(claimed):
+        placed = [
+            Placed("ok") if has else Placed("seat-taken", None, tables.alternatives.find(item, entry.now_ms))
+            for item, has in zip(items, claimed, strict=True)
+        ]
+        for item, has in zip(items, claimed, strict=True):
+            if has:
+                unclaim(tables, item)
+        return _refusal(entry, "seat-taken", placed)
+    user_id = tables.sessions[envelope.session_id].user_id
+    placed = [Placed("ok", confirm(tables, entry, user_id, item)) for item in items]
+    return Outcome("ok", entry.index, len(entry.events) - 1, Together(tuple(placed)))
+
+
+def unclaim(tables: Tables, want: BookSeat) -> None:
+    """Free the cells that `claim` has just taken."""
+    days = tables.occupancy.seat(want.space_id, want.seat_id)
+    assert days is not None, "it was claimed"
+    tables.occupancy.release(days, want.start_cell, end_of(want))
+
+
+def _refusal(entry: Entry, code: Code, placed: list[Placed]) -> Outcome:
+    return Outcome(code, entry.index, len(entry.events), Together(tuple(placed)))
