@@ -26,7 +26,7 @@ class Judge:
         self.leaders: dict[int, str] = {}
         self._committed: dict[int, tuple[bytes, int]] = {}
         self._placed_at = 0
-        self._configuration: Configuration | None = None  # the newest committed one
+        self.configuration: Configuration | None = None  # the newest committed one
         self._digests: dict[int, bytes] = {}
         self._checked: dict[
             str, tuple[int, int]
@@ -71,12 +71,12 @@ class Judge:
             if self._committed.setdefault(index, (entry[0], entry[2])) != (entry[0], entry[2]):
                 raise ViolationError(f"{node.node_id} holds another committed entry {index}")
             if entry[0][:2] == ENTRY_PREFIX and index > self._placed_at:
-                self._placed_at, self._configuration = index, decode_entry(entry[0])
+                self._placed_at, self.configuration = index, decode_entry(entry[0])
         self._checked[node.node_id] = node.boots, max(start, commit)
 
     def no_place(self, node: SimNode) -> None:
         """A member stopped because the cluster has no place for it: then the newest committed configuration says so."""
-        seat = None if self._configuration is None else self._configuration.by_id.get(node.node_id)
+        seat = None if self.configuration is None else self.configuration.by_id.get(node.node_id)
         if seat is not None and seat.incarnation == node.identity.incarnation:
             raise ViolationError(
                 f"{node.node_id} stopped though it belongs to the cluster: {node.stopped_because}"
@@ -113,8 +113,8 @@ class Judge:
     def end(self) -> None:
         """After the calm: one leader, equal members, every request answered, everything acknowledged there, no overlap."""
         nodes = self._world.nodes
-        assert self._configuration is not None
-        members = set(self._configuration.by_id)
+        assert self.configuration is not None
+        members = set(self.configuration.by_id)
         cores = [node.core for node in nodes.values() if node.core is not None]
         if {core.node_id for core in cores} != members:
             raise ViolationError(

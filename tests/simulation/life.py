@@ -42,6 +42,7 @@ class Life:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lost: set[str] = set()  # members whose disk is lost and who are not replaced yet
+        self._leaving = 0  # voters whose removal is being asked for
         self._request = 0
         self.changes: dict[str, int] = {}  # ends by kind and code
 
@@ -101,13 +102,9 @@ class Life:
     # Knowing.
 
     def configuration(self) -> Configuration | None:
-        """The newest configuration that anybody alive has applied."""
-        newest = max(
-            (node.core.applied_placed for node in self._world.nodes.values() if node.core is not None),
-            key=lambda placed: placed.index,
-            default=None,
-        )
-        return None if newest is None or not newest.configuration.founded else newest.configuration
+        """The newest committed configuration (operators talk to each other; what one member believes may be old)."""
+        configuration = self._world.judge.configuration
+        return configuration if configuration is not None and configuration.founded else None
 
     # The kinds of faults.
 
@@ -200,10 +197,18 @@ class Life:
         seat = configuration.by_id.get(node_id)
         if seat is None or self._lost:
             return
-        few = seat.voter and len(configuration.voters) <= MIN_VOTERS
+        leaving = self._leaving if seat.voter else 0
+        few = seat.voter and len(configuration.voters) - leaving <= MIN_VOTERS
         if few and not (self._world.settings.few_voters and dice.random() < BOLD_SHARE):
             return
-        self.ask(Change("remove", node_id), dice, self._asked("remove"))
+        self._leaving += seat.voter
+        told = self._asked("remove")
+
+        def done(code: str) -> None:
+            self._leaving -= seat.voter
+            told(code)
+
+        self.ask(Change("remove", node_id), dice, done)
 
     def _may_lose_a_disk(self, configuration: Configuration) -> bool:
         return not self._lost and len(configuration.voters) >= MIN_VOTERS
