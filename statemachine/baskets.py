@@ -6,7 +6,8 @@ either. What is not to be had is told for each of them, with free places beside 
 
 from __future__ import annotations
 
-from statemachine.bookings import claim, confirm, end_of, fault_of
+from statemachine import policies
+from statemachine.bookings import claim, confirm, end_of, fault_of, obstacle_to
 from statemachine.commands import BookSeat, BookTogether, Envelope
 from statemachine.limits import MAX_BASKET_ITEMS
 from statemachine.outcomes import Code, Outcome
@@ -32,17 +33,27 @@ def book_together(tables: Tables, entry: Entry, envelope: Envelope, command: Boo
     for fault in faults:
         if fault is not None:
             return _refusal(entry, fault, [Placed(each or "ok") for each in faults])
+    user_id = tables.sessions[envelope.session_id].user_id
+    breaches = [
+        policies.breach_by_booking(tables, entry, user_id, item, beside=items[:place])
+        for place, item in enumerate(items)
+    ]
+    for breach in breaches:
+        if breach is not None:
+            return _refusal(entry, breach[0], [Placed(each[0] if each else "ok") for each in breaches])
     claimed = [claim(tables, item) for item in items]
     if not all(claimed):
         placed = [
-            Placed("ok") if has else Placed("seat-taken", None, tables.alternatives.find(item, entry.now_ms))
+            Placed("ok")
+            if has
+            else Placed(obstacle_to(tables, item), None, tables.alternatives.find(item, entry.now_ms))
             for item, has in zip(items, claimed, strict=True)
         ]
         for item, has in zip(items, claimed, strict=True):
             if has:
                 unclaim(tables, item)
-        return _refusal(entry, "seat-taken", placed)
-    user_id = tables.sessions[envelope.session_id].user_id
+        out = any(each.code == "out-of-service" for each in placed)
+        return _refusal(entry, "out-of-service" if out else "seat-taken", placed)
     placed = [Placed("ok", confirm(tables, entry, user_id, item)) for item in items]
     return Outcome("ok", entry.index, len(entry.events) - 1, Together(tuple(placed)))
 

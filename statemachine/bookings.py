@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from statemachine import policies
 from statemachine.commands import BookSeat, DayGrid, Envelope
 from statemachine.events import SeatBooked
 from statemachine.limits import (
@@ -28,21 +29,28 @@ def book_seat(tables: Tables, entry: Entry, envelope: Envelope, command: BookSea
     fault = fault_of(tables, entry, command)
     if fault is not None:
         return entry.refuse(fault)
+    user_id = tables.sessions[envelope.session_id].user_id
+    breach = policies.breach_by_booking(tables, entry, user_id, command)
+    if breach is not None:
+        return entry.refuse(breach[0], ground=breach[1])
     if not claim(tables, command):
-        return entry.refuse("seat-taken", tables.alternatives.find(command, entry.now_ms))
-    booking = confirm(tables, entry, tables.sessions[envelope.session_id].user_id, command)
+        return entry.refuse(obstacle_to(tables, command), tables.alternatives.find(command, entry.now_ms))
+    booking = confirm(tables, entry, user_id, command)
     return Outcome("ok", entry.index, len(entry.events) - 1, booking)
 
 
 def fault_of(tables: Tables, entry: Entry, want: BookSeat, *, new: bool = True) -> Code | None:
     """Why nobody may have a place, taken or not; None when it is a place. `new`: for a booking that is still to be made."""
     space = tables.spaces.get(want.space_id)
-    if space is None:
+    rules = tables.space_rules.get(want.space_id)  # None: nobody has changed the space since it was made
+    if space is None or (rules is not None and rules.retired):
         return "unknown-space"
     grid = want.grid
     if grid.rules_revision != space.revision:
         return "rules-changed"
-    if tables.occupancy.seat(want.space_id, want.seat_id) is None:
+    if tables.occupancy.seat(want.space_id, want.seat_id) is None or (
+        rules is not None and is_retired(tables, want.space_id, want.seat_id)
+    ):
         return "unknown-seat"
     booking_id = want.booking_id
     if not 0 < len(booking_id) <= MAX_ID_CHARS:
@@ -56,10 +64,25 @@ def fault_of(tables: Tables, entry: Entry, want: BookSeat, *, new: bool = True) 
 
 
 def claim(tables: Tables, want: BookSeat) -> bool:
-    """Mark the cells of a faultless wish taken; False, and nothing changes, when any of them is."""
+    """Mark the cells of a faultless wish taken; False, and nothing changes, when any of them is, or out of service."""
     days = tables.occupancy.seat(want.space_id, want.seat_id)
     assert days is not None, "a faultless wish has a seat"
+    if obstacle_to(tables, want) == "out-of-service":
+        return False
     return tables.occupancy.claim(days, want.start_cell, end_of(want))
+
+
+def obstacle_to(tables: Tables, want: BookSeat) -> Literal["out-of-service", "seat-taken"]:
+    """Why a faultless wish that cannot be claimed cannot be."""
+    end_cell = end_of(want)
+    out = tables.occupancy.out_of_service(want.space_id, want.seat_id, want.start_cell, end_cell)
+    return "out-of-service" if out else "seat-taken"
+
+
+def is_retired(tables: Tables, space_id: str, seat_id: str) -> bool:
+    """Whether a seat that once was there has been retired."""
+    details = tables.details_of(space_id, seat_id)
+    return details is not None and details.retired
 
 
 def end_of(want: BookSeat) -> int:

@@ -6,7 +6,7 @@ all in one place and one entry.
 
 from __future__ import annotations
 
-from statemachine import history
+from statemachine import history, policies
 from statemachine.commands import CancelBooking, CancelBookingBecause, Envelope
 from statemachine.events import BookingCancelled
 from statemachine.limits import MAX_REASON_CHARS
@@ -30,6 +30,9 @@ def cancel_booking(
         return Outcome("ok", entry.index, len(entry.events), before)  # nothing changes the second time
     if before.end_cell * CELL_MS <= entry.now_ms:
         return entry.refuse("booking-completed")
+    breach = policies.breach_by_giving_up(tables, entry, user_id, before)
+    if breach is not None:
+        return entry.refuse(breach[0], ground=breach[1])
     position = len(entry.events)
     booking = give_up(tables, entry, before, user_id, reason)
     return Outcome("ok", entry.index, position, booking)
@@ -61,5 +64,5 @@ def give_up(tables: Tables, entry: Entry, before: Booking, by_user_id: str, reas
     )
     tables.end_booking(booking, days)
     history.note(tables, entry, before, booking, "cancelled", by_user_id, reason)
-    entry.record(BookingCancelled(booking, by_user_id, entry.now_ms))
+    entry.record(BookingCancelled(booking, by_user_id, entry.now_ms, reason))
     return booking

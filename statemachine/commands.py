@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from statemachine.limits import MAX_STAMP_MS
+from statemachine.premises import SeatDetails, SpaceRules, Then
 from statemachine.records import Role, Seat
 
 KEEP_CLIENT_KEY_MS = 24 * 3600 * 1000  # an Idempotency-Key given by a client
@@ -132,6 +133,48 @@ class CancelBookingBecause(
     reason: str
 
 
+class Consent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What shall become of accepted bookings that a change touches. `token` names the list of them that its maker has
+    seen (empty: none); another list is refused.
+    """
+
+    token: str
+    then: Then
+    reason: str
+
+
+class CreateSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=8):
+    """A new coworking. For administrators, as all that changes spaces and seats."""
+
+    space: NewSpace
+
+
+class ReviseSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=9):
+    """How a space is from now on, all but its seats, worked out from its revision `base_revision`.
+
+    `closing` is the time that is open before the change and not after it, as ranges of cells up to `until_cell`.
+    """
+
+    space_id: str
+    base_revision: str
+    name: str
+    timezone: str
+    slot_minutes: int
+    rules: SpaceRules
+    closing: tuple[tuple[int, int], ...]
+    until_cell: int
+    consent: Consent
+
+
+class PutSeat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=10):
+    """A new seat, or how a known one is from now on, worked out from the space's revision `base_revision`."""
+
+    base_revision: str
+    new: bool
+    details: SeatDetails
+    consent: Consent
+
+
 Command = (
     BirthCluster
     | RegisterUser
@@ -140,6 +183,9 @@ Command = (
     | CloseSession
     | BookSeat
     | CancelBooking
+    | CreateSpace
+    | ReviseSpace
+    | PutSeat
     | BookTogether
     | MoveBooking
     | CancelBookingBecause

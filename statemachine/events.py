@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Role, Session, Space
 
 SessionEnd = Literal["logged-out", "refresh-reused", "displaced"]
@@ -65,10 +66,23 @@ class SeatBooked(Struct, frozen=True, array_like=True, gc=False, tag="seat-booke
 
 
 class BookingCancelled(Struct, frozen=True, array_like=True, gc=False, tag="booking-cancelled"):
-    """A seat was given back. `by_user_id` differs from the booking's user when an administrator did it."""
+    """A seat was given back. `by_user_id` differs from the booking's user when an administrator did it, and `reason` is
+    what they gave for it.
+    """
 
     booking: Booking
     by_user_id: str
+    at_ms: int
+    reason: str = ""
+
+
+class BookingAffected(Struct, frozen=True, array_like=True, gc=False, tag="booking-affected"):
+    """The space or seat of a booking has changed under it: it is closed then, out of service or retired. The booking is
+    kept as it is; its user should know.
+    """
+
+    booking: Booking
+    reason: str
     at_ms: int
 
 
@@ -88,6 +102,24 @@ class SpaceCreated(Struct, frozen=True, array_like=True, gc=False, tag="space-cr
     at_ms: int
 
 
+class SpaceRevised(Struct, frozen=True, array_like=True, gc=False, tag="space-revised"):
+    """An administrator changed a space: its name, zone, slot length, hours, exceptions or policy; or retired it."""
+
+    space: Space
+    rules: SpaceRules
+    by_user_id: str
+    at_ms: int
+
+
+class SeatRevised(Struct, frozen=True, array_like=True, gc=False, tag="seat-revised"):
+    """An administrator added a seat, or changed or retired one. `revision` is the new one of its space."""
+
+    details: SeatDetails
+    revision: str
+    by_user_id: str
+    at_ms: int
+
+
 class ClusterBorn(Struct, frozen=True, array_like=True, gc=False, tag="cluster-born"):
     """The first administrator and the first spaces exist; everything else is allowed from now on."""
 
@@ -104,6 +136,9 @@ Event = (
     | SeatBooked
     | BookingCancelled
     | BookingMoved
+    | BookingAffected
     | SpaceCreated
+    | SpaceRevised
+    | SeatRevised
     | ClusterBorn
 )

@@ -13,6 +13,7 @@ MAX_SESSIONS_PER_USER = 50  # the oldest is ended to make room
 MAX_AUDIT_RECORDS = 100_000  # the oldest is forgotten; the numbers of the others tell that it was there
 MAX_AUDIT_DETAIL_CHARS = 512  # the rest of the text is cut
 MAX_BOOKING_SLOTS = 288  # off-grid
+MAX_AFFECTED = 5_000  # bookings touched by one change of a space or seat: too-many-affected
 MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
 MAX_BASKET_ITEMS = 20  # seats and times in one request: invalid-body
 MAX_STEPS_PER_BOOKING = (
@@ -22,8 +23,12 @@ MAX_REASON_CHARS = 200  # invalid-body
 
 # What follows bounds what a node may put into a command. Nodes check what people send before it gets here, so
 # going past one of these is a node's mistake: malformed.
-MAX_SPACES = 1_000
+MAX_SPACES = 1_000  # of a change: too-many-spaces
 MAX_SEATS_PER_SPACE = 1_000
+MAX_SPECIAL_DAYS = 300  # ranges of dates with other hours in one space; nodes answer invalid-body
+MAX_OUTAGES = 32  # of one seat, those that are over left out; nodes answer invalid-body
+MAX_CLOSING_RANGES = 4_096  # that travel with one change; nodes answer change-too-wide
+MAX_PLACE = 1_000_000  # x and y on the plan; nodes answer invalid-body
 MAX_GRID_WINDOWS = 64
 MAX_WINDOW_SLOTS = 2 * 288
 MAX_CELL = 2_500_000_000  # about the year 25,000

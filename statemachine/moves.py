@@ -6,8 +6,8 @@ because both happen in one command; when the new place is not to be had, the old
 
 from __future__ import annotations
 
-from statemachine import history
-from statemachine.bookings import claim, end_of, fault_of
+from statemachine import history, policies
+from statemachine.bookings import claim, end_of, fault_of, obstacle_to
 from statemachine.cancelling import booking_for
 from statemachine.commands import Envelope, MoveBooking
 from statemachine.events import BookingMoved
@@ -34,13 +34,18 @@ def move_booking(tables: Tables, entry: Entry, envelope: Envelope, command: Move
     old = (before.space_id, before.seat_id, before.start_cell, before.end_cell)
     if old == (want.space_id, want.seat_id, want.start_cell, end_of(want)):
         return Outcome("ok", entry.index, len(entry.events), before)  # it is there already
+    breach = policies.breach_by_giving_up(tables, entry, user_id, before) or policies.breach_by_booking(
+        tables, entry, user_id, want, leaving=before
+    )
+    if breach is not None:
+        return entry.refuse(breach[0], ground=breach[1])
     days = tables.occupancy.seat(before.space_id, before.seat_id)
     assert days is not None, "a booking's seat does not go away"
     tables.occupancy.release(days, before.start_cell, before.end_cell)
     if not claim(tables, want):
         regained = tables.occupancy.claim(days, before.start_cell, before.end_cell)
         assert regained, "nothing happened in between"
-        return entry.refuse("seat-taken", tables.alternatives.find(want, entry.now_ms))
+        return entry.refuse(obstacle_to(tables, want), tables.alternatives.find(want, entry.now_ms))
     booking = Booking(
         before.id,
         want.space_id,

@@ -10,7 +10,7 @@ service, so that nobody is offered a place that cannot be taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from statemachine.limits import MAX_SEATS_EXAMINED
@@ -41,6 +41,10 @@ class Occupancy:
         known = self._spaces.setdefault(space.id, {})
         listed = [(seat.id, known.setdefault(seat.id, {})) for seat in space.seats]
         self._order[space.id] = (listed, {seat_id: place for place, (seat_id, _) in enumerate(listed)})
+
+    def seat_ids(self, space_id: str) -> Iterable[str]:
+        """All seats that the space has or had, in the order in which they came."""
+        return self._spaces[space_id].keys()
 
     def put_outages(self, space_id: str, seat_id: str, outages: tuple[Outage, ...]) -> None:
         """When a seat of the space is out of service, from now on; a seat that is not listed may be new here."""

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from statemachine import baskets, bookings, cancelling, history, moves, snapshot, users
+from statemachine import baskets, bookings, cancelling, history, moves, snapshot, spaces, users
 from statemachine.commands import (
     BirthCluster,
     BookSeat,
@@ -31,10 +31,13 @@ from statemachine.commands import (
     CancelBooking,
     CancelBookingBecause,
     CloseSession,
+    CreateSpace,
     Envelope,
     MoveBooking,
     OpenSession,
+    PutSeat,
     RegisterUser,
+    ReviseSpace,
     RotateSession,
     decode_batch,
     decode_envelope,
@@ -87,6 +90,9 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     CloseSession: (users.close_session, True),
     BookSeat: (bookings.book_seat, True),
     CancelBooking: (cancelling.cancel_booking, True),
+    CreateSpace: (spaces.create_space, True),
+    ReviseSpace: (spaces.revise_space, True),
+    PutSeat: (spaces.put_seat, True),
     CancelBookingBecause: (cancelling.cancel_booking, True),
     BookTogether: (baskets.book_together, True),
     MoveBooking: (moves.move_booking, True),

@@ -197,10 +197,11 @@ def _is_user_sound(user_id: str, login: str, login_key: str) -> bool:
 def _are_spaces_sound(spaces: tuple[NewSpace, ...]) -> bool:
     if not 0 < len(spaces) <= MAX_SPACES or len({space.id for space in spaces}) != len(spaces):
         return False
-    return all(_is_space_sound(space) for space in spaces)
+    return all(is_space_sound(space) for space in spaces)
 
 
-def _is_space_sound(space: NewSpace) -> bool:
+def is_space_sound(space: NewSpace) -> bool:
+    """Whether a node may have sent this space."""
     seats = space.seats
     return (
         _is_id(space.id)
