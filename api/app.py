@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, bookings, members, names, operations, spaces
+from api import accounts, baskets, bookings, members, moves, names, operations, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
@@ -24,7 +24,16 @@ from node.config import Config
 from node.replica import Replica
 from node.secret import Secret
 
-API_CALLS = (*accounts.CALLS, *spaces.CALLS, *bookings.CALLS, *names.CALLS, *operations.CALLS, *members.CALLS)
+API_CALLS = (
+    *accounts.CALLS,
+    *spaces.CALLS,
+    *bookings.CALLS,
+    *baskets.CALLS,
+    *moves.CALLS,
+    *names.CALLS,
+    *operations.CALLS,
+    *members.CALLS,
+)
 SERVICES = web.AppKey("services", Services)
 
 _FINGERPRINT_PURPOSE = b"idempotency fingerprint"

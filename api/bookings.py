@@ -18,10 +18,10 @@ from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, STATUS, WHEN, Call
 from api.exchange import Exchange
 from api.ids import uuid7
 from api.problems import Refusal, parameter_refusal
-from api.shapes import Body, BookingBody, BookingsView, BookingView, EmptyBody
+from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
 from api.timegrid import cell_of_instant, grid_for
 from api.views import alternative_views, etag, status_at
-from statemachine.commands import BookSeat, CancelBooking
+from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space
 from statemachine.state import State
@@ -79,13 +79,13 @@ async def reserve(
     raise Refusal(outcome.code)
 
 
-async def give_back(exchange: Exchange, body: Body, booking_id: str) -> web.Response:
+async def give_back(exchange: Exchange, body: Body, booking_id: str, reason: str = "") -> web.Response:
     """Cancel a booking."""
     if not booking_id.isascii() or len(booking_id) > 64:
         raise Refusal("booking-not-found")  # no id of ours; the log need not see it
     identity = exchange.identity()
     outcome = await exchange.execute(
-        CancelBooking(booking_id),
+        CancelBookingBecause(booking_id, reason) if reason else CancelBooking(booking_id),
         scope=identity.user_id,
         key=exchange.idempotency_key(),
         body=body,
@@ -120,9 +120,9 @@ async def create(exchange: Exchange, body: BookingBody) -> web.Response:
     )
 
 
-async def cancel(exchange: Exchange, body: EmptyBody) -> web.Response:
+async def cancel(exchange: Exchange, body: ReasonBody) -> web.Response:
     """`POST /api/v1/bookings/{id}/cancel`."""
-    return await give_back(exchange, body, exchange.request.match_info["booking_id"])
+    return await give_back(exchange, body, exchange.request.match_info["booking_id"], body.reason)
 
 
 async def get(exchange: Exchange, _: None) -> web.Response:
@@ -244,7 +244,7 @@ CALLS = (
         "Cancel a booking",
         cancel,
         {200: BookingView},
-        body=EmptyBody,
+        body=ReasonBody,
         body_optional=True,
         problems=CANCEL_PROBLEMS,
     ),

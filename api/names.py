@@ -6,8 +6,6 @@ book an hour that nobody meant.
 
 from __future__ import annotations
 
-from datetime import date, time
-
 from aiohttp import web
 
 from api.bookings import BOOK_PROBLEMS, CANCEL_PROBLEMS, PAGE_PARAMETERS, give_back, page_of_bookings, reserve
@@ -15,14 +13,15 @@ from api.calls import Call
 from api.exchange import Exchange
 from api.problems import Refusal
 from api.shapes import BookBody, BookingsView, BookingView, CancelBody
-from api.timegrid import FIRST_YEAR, LAST_YEAR, cell_of_local, parse_date
+from api.timegrid import cell_of_local
+from api.wishes import local_of
 from statemachine.records import Space
 from statemachine.state import State
 
 
 async def book(exchange: Exchange, body: BookBody) -> web.Response:
     """Book a seat by its local date and time."""
-    day, at = _local_time(body)
+    day, at = local_of(body.date, body.time)
     return await reserve(
         exchange,
         body,
@@ -37,29 +36,6 @@ async def book(exchange: Exchange, body: BookBody) -> web.Response:
 async def cancel(exchange: Exchange, body: CancelBody) -> web.Response:
     """Cancel the booking named in the body."""
     return await give_back(exchange, body, body.booking_id)
-
-
-def _local_time(body: BookBody) -> tuple[date, time]:
-    errors = []
-    day = parse_date(body.date)
-    if day is None:
-        errors.append(("/date", f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}"))
-    at = _parse_time(body.time)
-    if at is None:
-        errors.append(("/time", "must be a local time such as 10:00, without an offset"))
-    if day is None or at is None:
-        raise Refusal("invalid-body", errors=errors)
-    return day, at
-
-
-def _parse_time(text: str) -> time | None:
-    if not text.isascii() or len(text) not in (5, 8) or text[2] != ":":
-        return None
-    try:
-        at = time.fromisoformat(text)
-    except ValueError:
-        return None
-    return at if at.tzinfo is None else None
 
 
 def _space_of(state: State, body: BookBody) -> Space | None:

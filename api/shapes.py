@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.timegrid import MAX_SLOTS
+from statemachine.limits import MAX_REASON_CHARS
 from statemachine.records import Role
 
 MAX_NAME_CHARACTERS = 64  # no identifier in the state is longer
@@ -46,6 +47,12 @@ class RefreshBody(Body, frozen=True):
 
 class EmptyBody(Body, frozen=True):
     """Nothing; the body may be left out."""
+
+
+class ReasonBody(Body, frozen=True, omit_defaults=True):
+    """Why; the body may be left out."""
+
+    reason: Annotated[str, Meta(max_length=MAX_REASON_CHARS, description="For the history.")] = ""
 
 
 class BookingBody(Body, frozen=True):
@@ -241,6 +248,13 @@ class FieldErrorView(Struct, frozen=True):
     detail: str
 
 
+class PlacedView(Struct, frozen=True):
+    """What would have become of one of several wishes: `ok`, or the code of its refusal, with free places instead."""
+
+    code: str
+    alternatives: list[AlternativeView]
+
+
 class ProblemView(Struct, frozen=True, omit_defaults=True):
     """An error, RFC 9457."""
 
@@ -250,3 +264,4 @@ class ProblemView(Struct, frozen=True, omit_defaults=True):
     detail: str
     errors: list[FieldErrorView] = []
     alternatives: list[AlternativeView] = []
+    items: list[PlacedView] = []

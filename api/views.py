@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from api.shapes import AlternativeView, BookingView, SeatView, SpaceView, UserView
 from api.timegrid import rfc3339_of_cell, rfc3339_of_ms, zone_of
 from statemachine.outcomes import Outcome
-from statemachine.records import CELL_MS, Booking, Space, User
+from statemachine.records import CELL_MS, Alternative, Booking, Space, User
 from statemachine.state import State
 
 Status = Literal["confirmed", "cancelled", "completed"]
@@ -95,8 +96,13 @@ def status_at(booking: Booking, now_ms: int) -> Status:
 
 def alternative_views(outcome: Outcome, state: State) -> list[AlternativeView]:
     """The free places that came with a refusal, in the order of the state machine."""
+    return views_of(outcome.alternatives, state)
+
+
+def views_of(alternatives: Iterable[Alternative], state: State) -> list[AlternativeView]:
+    """Free places as people see them."""
     views = []
-    for each in outcome.alternatives:
+    for each in alternatives:
         space = state.spaces.get(each.space_id)
         zone = zone_of(space.timezone if space else "UTC")
         times = rfc3339_of_cell(each.start_cell, zone), rfc3339_of_cell(each.end_cell, zone)

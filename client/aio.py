@@ -30,6 +30,7 @@ import msgspec
 
 from client.answers import (
     Availability,
+    Basket,
     Booking,
     BookingPage,
     Changed,
@@ -40,8 +41,11 @@ from client.answers import (
     Snapshot,
     Space,
     SpacePage,
+    Step,
+    Steps,
     Tokens,
     User,
+    Wish,
 )
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
 from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
@@ -205,14 +209,39 @@ class Client:
             body["space"] = space
         return await self._write("/book", body, Booking, key=key, signed=True)
 
-    async def cancel(self, booking_id: str, *, key: str | None = None) -> Booking:
+    async def basket(self, wishes: Sequence[Wish], *, key: str | None = None) -> list[Booking]:
+        """Take several places, all or none. Raises Refused, whose `problem.items` tell of each wish."""
+        body = {"items": wishes}
+        return (await self._write("/api/v1/bookings/basket", body, Basket, key=key, signed=True)).items
+
+    async def move(
+        self,
+        booking_id: str,
+        *,
+        seat_id: str | None = None,
+        starts_at: datetime | None = None,
+        date: str | None = None,
+        clock: str | None = None,
+        slots: int | None = None,
+        key: str | None = None,
+    ) -> Booking:
+        """Give a booking another seat or time; what is left out stays. Refused, it has the old place still."""
+        given = {"seat_id": seat_id, "starts_at": starts_at, "date": date, "time": clock, "slots": slots}
+        body = {name: value for name, value in given.items() if value is not None}
+        return await self._write(f"{_booking_path(booking_id)}/move", body, Booking, key=key, signed=True)
+
+    async def cancel(self, booking_id: str, *, reason: str = "", key: str | None = None) -> Booking:
         """Give a booking back. The same answer when it is cancelled already."""
-        path = f"/api/v1/bookings/{quote(booking_id, safe='')}/cancel"
-        return await self._write(path, {}, Booking, key=key, signed=True)
+        body = {"reason": reason} if reason else {}
+        return await self._write(f"{_booking_path(booking_id)}/cancel", body, Booking, key=key, signed=True)
+
+    async def steps(self, booking_id: str) -> list[Step]:
+        """What has become of a booking, oldest first."""
+        return (await self._read(f"{_booking_path(booking_id)}/history", Steps, signed=True)).items
 
     async def booking(self, booking_id: str) -> Booking:
         """One booking of one's own. Raises Refused with status 404."""
-        return await self._read(f"/api/v1/bookings/{quote(booking_id, safe='')}", Booking, signed=True)
+        return await self._read(_booking_path(booking_id), Booking, signed=True)
 
     async def bookings_page(
         self,
@@ -406,6 +435,10 @@ class Client:
         self._session = None
         if self._on_session is not None:
             self._on_session(None)
+
+
+def _booking_path(booking_id: str) -> str:
+    return f"/api/v1/bookings/{quote(booking_id, safe='')}"
 
 
 def _member_path(member_id: str) -> str:

@@ -98,6 +98,43 @@ class Booking(Struct, frozen=True):
     cancelled_at: datetime | None = None
 
 
+class Wish(Struct, frozen=True, omit_defaults=True):
+    """A place to ask for: `starts_at` with its offset, or `date` and `time` as the clocks of the space show them."""
+
+    space_id: str
+    seat_id: str
+    starts_at: datetime | None = None
+    date: str | None = None
+    time: str | None = None
+    slots: int = 1
+
+
+class Basket(Struct, frozen=True):
+    """Bookings that were made together."""
+
+    items: list[Booking]
+
+
+class Step(Struct, frozen=True):
+    """One line of a booking's history, with the place that it had from then on. Nobody (None) did what time did."""
+
+    kind: str
+    at: datetime
+    space_id: str
+    seat_id: str
+    starts_at: datetime
+    ends_at: datetime
+    by_user_id: str | None = None
+    reason: str | None = None
+    revision: str | None = None
+
+
+class Steps(Struct, frozen=True):
+    """What has become of a booking, oldest first."""
+
+    items: list[Step]
+
+
 class BookingPage(Struct, frozen=True):
     """Some bookings, and the cursor of the next page or None."""
 
@@ -112,6 +149,13 @@ class Alternative(Struct, frozen=True):
     seat_id: str
     starts_at: datetime
     ends_at: datetime
+
+
+class Placed(Struct, frozen=True):
+    """What would have become of one of several wishes: "ok", or why not, with free places instead."""
+
+    code: str
+    alternatives: list[Alternative] = field(default_factory=list)
 
 
 class FieldProblem(Struct, frozen=True):
@@ -130,6 +174,7 @@ class Problem(Struct, frozen=True):
     detail: str = ""
     errors: list[FieldProblem] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)
+    items: list[Placed] = field(default_factory=list)
 
     @property
     def code(self) -> str:

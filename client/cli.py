@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import drawing, invocation
+from client import drawing, invocation, plans
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -207,15 +207,16 @@ def _offer(refused: Refused, spaces: dict[str, Space], slots: int) -> None:
 
 @click.command()
 @click.argument("booking_id", metavar="BOOKING")
+@click.option("--reason", default="", help="For the history.")
 @invocation.everywhere
-def cancel(booking_id: str) -> None:
+def cancel(booking_id: str, reason: str) -> None:
     """Give a booking back; the seat is free again at once. Doing it twice is harmless.
 
     \b
     Example:
       deskraft cancel 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
     """
-    booking = invocation.run(lambda client: client.cancel(booking_id))
+    booking = invocation.run(lambda client: client.cancel(booking_id, reason=reason))
     if invocation.wants_json():
         invocation.print_json(booking)
     else:
@@ -271,5 +272,6 @@ COMMANDS: dict[str, click.Command] = {
     "book": book,
     "cancel": cancel,
     "history": history,
+    **plans.COMMANDS,
     "cluster": cluster,
 }

@@ -29,7 +29,9 @@ from client.answers import (
     Session,
     Snapshot,
     Space,
+    Step,
     User,
+    Wish,
 )
 from client.calling import DEFAULT_DEADLINE_SECONDS
 
@@ -140,9 +142,34 @@ class Client:
         """Take a seat by the space's own date and time."""
         return self._run(self._client.book_local(seat, date, clock, space=space, slots=slots, key=key))
 
-    def cancel(self, booking_id: str, *, key: str | None = None) -> Booking:
+    def basket(self, wishes: Sequence[Wish], *, key: str | None = None) -> list[Booking]:
+        """Take several places, all or none."""
+        return self._run(self._client.basket(wishes, key=key))
+
+    def move(
+        self,
+        booking_id: str,
+        *,
+        seat_id: str | None = None,
+        starts_at: datetime | None = None,
+        date: str | None = None,
+        clock: str | None = None,
+        slots: int | None = None,
+        key: str | None = None,
+    ) -> Booking:
+        """Give a booking another seat or time; what is left out stays."""
+        moved = self._client.move(
+            booking_id, seat_id=seat_id, starts_at=starts_at, date=date, clock=clock, slots=slots, key=key
+        )
+        return self._run(moved)
+
+    def cancel(self, booking_id: str, *, reason: str = "", key: str | None = None) -> Booking:
         """Give a booking back."""
-        return self._run(self._client.cancel(booking_id, key=key))
+        return self._run(self._client.cancel(booking_id, reason=reason, key=key))
+
+    def steps(self, booking_id: str) -> list[Step]:
+        """What has become of a booking, oldest first."""
+        return self._run(self._client.steps(booking_id))
 
     def booking(self, booking_id: str) -> Booking:
         """One booking of one's own."""

@@ -1,0 +1,140 @@
+"""A place that somebody wants, and how it becomes a command.
+
+A time is named by an instant with an offset, or by the date and time that the clocks of the space show. Which cells and
+windows that means is found here, since the log knows no time zones; the log refuses what was found by rules that
+have changed since, and it is found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, time
+from typing import Annotated
+
+from msgspec import Meta
+
+from api.exchange import Exchange
+from api.ids import uuid7
+from api.problems import Refusal
+from api.shapes import Body, Instant, Name, PlacedView, SlotCount
+from api.timegrid import FIRST_YEAR, LAST_YEAR, cell_of_instant, cell_of_local, grid_for, parse_date
+from api.views import views_of
+from statemachine.commands import BookSeat, Command
+from statemachine.outcomes import Code, Outcome
+from statemachine.records import Space, Together
+from statemachine.state import State
+
+MAX_RESOLUTIONS = 3  # of a request against rules, or a booking, that change meanwhile
+RESOLVED_AGAIN: tuple[Code, ...] = ("rules-changed", "booking-changed")
+
+LocalDate = Annotated[str, Meta(description="Local date, as 2026-12-01.", examples=["2026-12-01"])]
+LocalTime = Annotated[str, Meta(description="Local time, as 10:00.", examples=["10:00"])]
+
+
+class WishBody(Body, frozen=True, omit_defaults=True):
+    """A seat for a time: `starts_at`, or `date` and `time` as the clocks of the space show them."""
+
+    space_id: Name
+    seat_id: Name
+    starts_at: Instant | None = None
+    date: LocalDate | None = None
+    time: LocalTime | None = None
+    slots: SlotCount = 1
+
+
+def parse_time(text: str) -> time | None:
+    """A local time without an offset, or None."""
+    if not text.isascii() or len(text) not in (5, 8) or text[2] != ":":
+        return None
+    try:
+        at = time.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is None else None
+
+
+def local_of(day_text: str, at_text: str, pointer: str = "") -> tuple[date, time]:
+    """A local date and time. Raises `Refusal` with pointers below `pointer`."""
+    day, at = parse_date(day_text), parse_time(at_text)
+    errors = []
+    if day is None:
+        errors.append(
+            (f"{pointer}/date", f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}")
+        )
+    if at is None:
+        errors.append((f"{pointer}/time", "must be a local time such as 10:00, without an offset"))
+    if day is None or at is None:
+        raise Refusal("invalid-body", errors=errors)
+    return day, at
+
+
+def starter(
+    starts_at: datetime | None, day: str | None, at: str | None, pointer: str = ""
+) -> Callable[[Space], int]:
+    """How to find the first cell of a wish in a space. Raises `Refusal` for what is wrong whatever the space."""
+    if starts_at is not None:
+        if day is not None or at is not None:
+            raise Refusal("invalid-body", errors=[(f"{pointer}/starts_at", "stands beside date and time")])
+        cell = pointed(pointer, lambda: cell_of_instant(starts_at))
+        return lambda _: cell
+    if day is None or at is None:
+        raise Refusal("invalid-body", errors=[(f"{pointer}/starts_at", "or date and time are missing")])
+    local_day, local_time = local_of(day, at, pointer)
+    return lambda space: pointed(pointer, lambda: cell_of_local(space, local_day, local_time))
+
+
+def pointed(pointer: str, work: Callable[[], int]) -> int:
+    """Do `work`; the pointers of a refusal get `pointer` in front."""
+    try:
+        return work()
+    except Refusal as refusal:
+        errors = [(pointer + each, detail) for each, detail in refusal.errors]
+        raise Refusal(refusal.code, refusal.detail, errors=errors, members=refusal.members) from None
+
+
+def wish(exchange: Exchange, space: Space, seat_id: str, start_cell: int, slots: int) -> BookSeat:
+    """The command that takes the place, under a new id."""
+    grid = grid_for(space, start_cell, slots)
+    return BookSeat(uuid7(exchange.services.replica.now_ms()), space.id, seat_id, start_cell, slots, grid)
+
+
+async def carried_out(
+    exchange: Exchange, body: Body, make: Callable[[State], Command | None], nothing: str
+) -> Outcome:
+    """Carry out the command that `make` finds in the state, and find it again when what it rests on has changed.
+
+    `make` answers None when something that the request names is not there; `nothing` is the refusal then.
+    """
+    identity = exchange.identity()
+    key = exchange.idempotency_key()
+    replica = exchange.services.replica
+    outcome: Outcome | None = None
+    for _ in range(MAX_RESOLUTIONS):
+        command = make(replica.state)
+        if command is None:
+            # This node may lag behind the one where it was made: only a linearizable look can deny it.
+            await replica.read_index(exchange.remaining_seconds())
+            exchange.index = replica.applied_index
+            command = make(replica.state)
+        if command is None:
+            raise Refusal(nothing)
+        outcome = await exchange.execute(
+            command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
+        )
+        if outcome.code not in RESOLVED_AGAIN:
+            break
+    assert outcome is not None
+    return outcome
+
+
+def refusal_of(exchange: Exchange, outcome: Outcome, pointer: str = "/items") -> Refusal:
+    """A refusal with the free places that came with it, those of each wish when there are several."""
+    state = exchange.services.replica.state
+    if isinstance(outcome.result, Together):
+        placed = [PlacedView(each.code, views_of(each.alternatives, state)) for each in outcome.result.items]
+        errors = [
+            (f"{pointer}/{number}", each.code) for number, each in enumerate(placed) if each.code != "ok"
+        ]
+        return Refusal(outcome.code, errors=errors, members={"items": placed})
+    members = {"alternatives": views_of(outcome.alternatives, state)} if outcome.alternatives else None
+    return Refusal(outcome.code, members=members)

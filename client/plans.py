@@ -1,0 +1,159 @@
+"""The commands for more than one plain booking: several places at once, another place, the history of one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from client import drawing, invocation
+from client.answers import Booking, Space, Wish
+from client.errors import Refused
+
+if TYPE_CHECKING:
+    from client.aio import Client
+
+_PLACE = re.compile(
+    r"(?P<seat>\S+) (?P<date>\d{4}-\d\d-\d\d) (?P<time>([01]\d|2[0-3]):[0-5]\d)(?: x(?P<slots>\d{1,3}))?"
+)
+
+
+def _places(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> list[re.Match[str]]:
+    found = []
+    for value in values:
+        match = _PLACE.fullmatch(value)
+        if match is None:
+            raise click.BadParameter(
+                f"{value!r} is not a place such as 'A1 2026-12-01 10:00' or 'A1 2026-12-01 10:00 x2'"
+            )
+        found.append(match)
+    return found
+
+
+def wish_of(
+    spaces: dict[str, Space], space_id: str | None, seat: str, date: str, time: str, slots: int
+) -> Wish:
+    """A wish in the space that is named, or in the only one that has the seat."""
+    having = [space.id for space in spaces.values() if any(each.id == seat for each in space.seats)]
+    chosen = space_id or (having[0] if len(having) == 1 else None)
+    if chosen is None:
+        told = (
+            f"several coworkings have the seat {seat}: name one with --space"
+            if having
+            else f"no coworking has a seat {seat}"
+        )
+        raise click.UsageError(told)
+    return Wish(chosen, seat, date=date, time=time, slots=slots)
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, callback=_places, metavar="'SEAT DATE TIME [xSLOTS]'…")
+@click.option("--space", "space_id", metavar="ID", help="Needed when several coworkings have such seats.")
+@invocation.everywhere
+def basket(places: list[re.Match[str]], space_id: str | None) -> None:
+    """Book several places, all or none; dates and times are local to the coworking.
+
+    \b
+    Example:
+      deskraft basket "A1 2026-12-01 10:00 x2" "A2 2026-12-01 10:00 x2"
+    """
+    spaces: dict[str, Space] = {}
+
+    async def work(client: Client) -> list[Booking]:
+        spaces.update({space.id: space for space in await client.spaces()})
+        wishes = [
+            wish_of(spaces, space_id, each["seat"], each["date"], each["time"], int(each["slots"] or 1))
+            for each in places
+        ]
+        return await client.basket(wishes)
+
+    bookings = invocation.run(
+        work, explain=lambda refused: _tell_each(refused, [each[0] for each in places], spaces)
+    )
+    if invocation.wants_json():
+        invocation.print_json({"items": bookings})
+    else:
+        for booking in bookings:
+            _tell("Booked", booking, spaces)
+
+
+def _tell_each(refused: Refused, asked: list[str], spaces: dict[str, Space]) -> None:
+    """What would have become of each wish, and what is free instead."""
+    for name, item in zip(asked, refused.problem.items, strict=False):
+        click.echo(f"  {name}: {'free' if item.code == 'ok' else item.code}", err=True)
+        for place in item.alternatives:
+            space = spaces.get(place.space_id)
+            when = drawing.span(place.starts_at, place.ends_at, space.timezone if space else None)
+            click.echo(f"    free instead: {place.seat_id}  {when}", err=True)
+
+
+def _tell(what: str, booking: Booking, spaces: dict[str, Space]) -> None:
+    space = spaces.get(booking.space_id)
+    when = drawing.span(booking.starts_at, booking.ends_at, space.timezone if space else None)
+    click.echo(
+        f"{what} {booking.seat_id} in {space.name if space else booking.space_id}: {when}  {booking.id}"
+    )
+
+
+@click.command()
+@click.argument("booking_id", metavar="BOOKING")
+@click.option("--seat", help="Another seat of the same coworking.")
+@click.option("--date", metavar="YYYY-MM-DD", help="With --time: another begin, local to the coworking.")
+@click.option("--time", metavar="HH:MM", help="With --date.")
+@click.option("--slots", type=click.IntRange(min=1), help="How many slots in a row.")
+@invocation.everywhere
+def move(booking_id: str, seat: str | None, date: str | None, time: str | None, slots: int | None) -> None:
+    """Give BOOKING another seat or time. When that is not to be had, it keeps the one it has.
+
+    \b
+    Examples:
+      deskraft move 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d --seat A2
+      deskraft move 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d --date 2026-12-01 --time 12:00
+    """
+    if (date is None) != (time is None):
+        raise click.UsageError("--date and --time go together")
+    if seat is None and date is None and slots is None:
+        raise click.UsageError("nothing to change: give --seat, --date and --time, or --slots")
+    spaces: dict[str, Space] = {}
+
+    async def work(client: Client) -> Booking:
+        spaces.update({space.id: space for space in await client.spaces()})
+        return await client.move(booking_id, seat_id=seat, date=date, clock=time, slots=slots)
+
+    def explain(refused: Refused) -> None:
+        for place in refused.alternatives:
+            space = spaces.get(place.space_id)
+            when = drawing.span(place.starts_at, place.ends_at, space.timezone if space else None)
+            click.echo(f"  free: {place.seat_id}  {when}", err=True)
+
+    booking = invocation.run(work, explain=explain)
+    if invocation.wants_json():
+        invocation.print_json(booking)
+    else:
+        _tell("Moved to", booking, spaces)
+
+
+@click.command()
+@click.argument("booking_id", metavar="BOOKING")
+@invocation.everywhere
+def steps(booking_id: str) -> None:
+    """What has become of BOOKING: where it was, who changed it, when and why.
+
+    \b
+    Example:
+      deskraft steps 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
+    items = invocation.run(lambda client: client.steps(booking_id))
+    if invocation.wants_json():
+        invocation.print_json({"items": items})
+        return
+    for step in items:
+        place = f"{step.seat_id} {drawing.span(step.starts_at, step.ends_at, None)}"
+        why = f" — {step.reason}" if step.reason else ""
+        click.echo(f"{step.at:%Y-%m-%d %H:%M}  {step.kind:<10} {place}{why}")
+
+
+COMMANDS: dict[str, click.Command] = {"basket": basket, "move": move, "steps": steps}

@@ -1,0 +1,139 @@
+"""Baskets, moves, reasons and histories over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.timegrid import MAX_SLOTS
+from statemachine.limits import MAX_BASKET_ITEMS
+from tests.api.conftest import Node, expect_problem
+
+BOOKINGS = "/api/v1/bookings"
+BASKET = f"{BOOKINGS}/basket"
+TEN = "2026-12-01T10:00:00+03:00"
+ELEVEN = "2026-12-01T11:00:00+03:00"
+
+
+def place(seat: str, starts_at: str = TEN, **more: Any) -> dict[str, Any]:
+    return {"space_id": "hq", "seat_id": seat, "starts_at": starts_at, **more}
+
+
+async def booked(node: Node, token: str, seat: str = "A1", starts_at: str = TEN) -> dict[str, Any]:
+    answer = await node.post(BOOKINGS, place(seat, starts_at), token)
+    assert answer.status == 201, await answer.text()
+    booking: dict[str, Any] = await answer.json()
+    return booking
+
+
+async def test_a_basket_is_booked_whole(node: Node) -> None:
+    token = await node.user()
+    local = {"space_id": "hq", "seat_id": "A2", "date": "2026-12-01", "time": "10:00", "slots": 2}
+    answer = await node.post(BASKET, {"items": [place("A1"), local]}, token, Idempotency_Key="k")
+    assert answer.status == 201, await answer.text()
+    items = (await answer.json())["items"]
+    assert [(each["seat_id"], each["starts_at"]) for each in items] == [("A1", TEN), ("A2", TEN)]
+    again = await node.post(BASKET, {"items": [place("A1"), local]}, token, Idempotency_Key="k")
+    assert (await again.json())["items"] == items
+    page = await (await node.get(BOOKINGS, token)).json()
+    assert len(page["items"]) == 2
+
+
+async def test_a_basket_with_one_taken_tells_which(node: Node) -> None:
+    token = await node.user()
+    await booked(node, token, "A2")
+    answer = await node.post(BASKET, {"items": [place("A1"), place("A2")]}, token)
+    problem = await expect_problem(answer, 409, "seat-taken")
+    assert [item["code"] for item in problem["items"]] == ["ok", "seat-taken"]
+    assert problem["errors"] == [{"pointer": "/items/1", "detail": "seat-taken"}]
+    assert problem["items"][1]["alternatives"]
+    page = await (await node.get(BOOKINGS, token)).json()
+    assert len(page["items"]) == 1
+
+
+async def test_baskets_that_cannot_be(node: Node) -> None:
+    token = await node.user()
+    await expect_problem(await node.post(BASKET, {"items": []}, token), 422, "invalid-body")
+    many = {"items": [place("A1")] * (MAX_BASKET_ITEMS + 1)}
+    await expect_problem(await node.post(BASKET, many, token), 422, "invalid-body")
+    odd = {"items": [place("A1"), place("A1", "2026-12-01T10:00:01+03:00")]}
+    problem = await expect_problem(await node.post(BASKET, odd, token), 422, "off-grid")
+    assert problem["errors"][0]["pointer"] == "/items/1/starts_at"
+    both = {"items": [place("A1", date="2026-12-01")]}
+    await expect_problem(await node.post(BASKET, both, token), 422, "invalid-body")
+    neither = {"items": [{"space_id": "hq", "seat_id": "A1"}]}
+    await expect_problem(await node.post(BASKET, neither, token), 422, "invalid-body")
+    nowhere = {"items": [place("A1") | {"space_id": "none"}]}
+    await expect_problem(await node.post(BASKET, nowhere, token), 422, "unknown-space")
+    missing = await node.post(BASKET, {"items": [place("A1"), place("Z")]}, token)
+    problem = await expect_problem(missing, 422, "unknown-seat")
+    assert problem["errors"] == [{"pointer": "/items/1", "detail": "unknown-seat"}]
+    long = {"items": [place("A1", slots=MAX_SLOTS)]}
+    await expect_problem(await node.post(BASKET, long, token), 422, "off-grid")
+    await expect_problem(await node.post(BASKET, {"items": [place("A1")]}), 401, "unauthenticated")
+
+
+async def test_a_booking_moves_and_tells_its_history(node: Node) -> None:
+    token = await node.user()
+    booking = await booked(node, token)
+    path = f"{BOOKINGS}/{booking['id']}"
+    answer = await node.post(f"{path}/move", {"seat_id": "A2", "starts_at": ELEVEN}, token)
+    moved = await answer.json()
+    assert answer.status == 200, moved
+    assert (moved["id"], moved["seat_id"], moved["starts_at"]) == (booking["id"], "A2", ELEVEN)
+    assert answer.headers["ETag"] == f'"{moved["revision"]}"' != f'"{booking["revision"]}"'
+    back = {"seat_id": "A1", "date": "2026-12-01", "time": "10:00", "slots": 2}
+    moved = await (await node.post(f"{path}/move", back, token)).json()
+    assert (moved["seat_id"], moved["ends_at"]) == ("A1", "2026-12-01T12:00:00+03:00")
+    answer = await node.post(f"{path}/cancel", {"reason": "ill"}, token)
+    assert (await answer.json())["status"] == "cancelled"
+    steps = (await (await node.get(f"{path}/history", token)).json())["items"]
+    assert [(step["kind"], step["seat_id"], step["reason"]) for step in steps] == [
+        ("confirmed", "A1", None),
+        ("moved", "A2", None),
+        ("moved", "A1", None),
+        ("cancelled", "A1", "ill"),
+    ]
+    assert steps[0]["revision"] == booking["revision"]
+    await expect_problem(await node.post(f"{path}/move", {"seat_id": "A3"}, token), 409, "booking-cancelled")
+
+
+async def test_a_move_onto_somebody_loses_nothing(node: Node) -> None:
+    alice, bob = await node.user(), await node.user("bob")
+    booking = await booked(node, alice)
+    await booked(node, bob, "A2")
+    path = f"{BOOKINGS}/{booking['id']}"
+    problem = await expect_problem(
+        await node.post(f"{path}/move", {"seat_id": "A2"}, alice), 409, "seat-taken"
+    )
+    assert problem["alternatives"]
+    assert (await (await node.get(path, alice)).json()) == booking
+    await expect_problem(await node.post(f"{path}/move", {"seat_id": "A3"}, bob), 404, "booking-not-found")
+    await expect_problem(await node.get(f"{path}/history", bob), 404, "booking-not-found")
+    await expect_problem(
+        await node.post(f"{BOOKINGS}/none/move", {"seat_id": "A3"}, bob), 404, "booking-not-found"
+    )
+    await expect_problem(await node.post(f"{path}/move", {}, alice), 422, "invalid-body")
+
+
+async def test_a_move_may_insist_on_a_revision(node: Node) -> None:
+    token = await node.user()
+    booking = await booked(node, token)
+    path = f"{BOOKINGS}/{booking['id']}/move"
+    for wrong in ("12.0", '"1', 'W/"1.0"', '""'):
+        answer = await node.post(path, {"seat_id": "A2"}, token, If_Match=wrong)
+        await expect_problem(answer, 422, "invalid-parameter")
+    tag = f'"{booking["revision"]}"'
+    assert (await node.post(path, {"seat_id": "A2"}, token, If_Match=tag)).status == 200
+    answer = await node.post(path, {"seat_id": "A3"}, token, If_Match=tag)
+    await expect_problem(answer, 412, "revision-changed")
+    assert (await node.post(path, {"seat_id": "A3"}, token, If_Match="*")).status == 200
+
+
+async def test_a_completed_booking_says_so(node: Node) -> None:
+    token = await node.user()
+    booking = await booked(node, token)
+    node.replica.set_clock("2026-12-01T12:00:00+03:00")
+    tokens = await node.tokens("alice")
+    answer = await node.get(f"{BOOKINGS}/{booking['id']}/history", tokens["access_token"])
+    steps = (await answer.json())["items"]
+    assert [(step["kind"], step["at"]) for step in steps][1:] == [("completed", ELEVEN)]

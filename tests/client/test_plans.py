@@ -1,0 +1,73 @@
+"""Baskets, moves and histories from the command line and the library, against a fake node."""
+
+from __future__ import annotations
+
+import json
+
+from tests.client.fake import BOOKING, SPACE, FakeNode, ok, problem
+from tests.client.test_cli import ALTERNATIVE, Shell, shell
+
+__all__ = ["shell"]
+
+STEP = {
+    "kind": "moved",
+    "at": "2026-11-22T15:00:00.000+03:00",
+    "by_user_id": "u1",
+    "reason": None,
+    "space_id": "hq",
+    "seat_id": "A2",
+    "starts_at": "2026-12-01T10:00:00+03:00",
+    "ends_at": "2026-12-01T11:00:00+03:00",
+    "revision": "12.0",
+}
+
+
+def test_a_basket(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    node.on("GET /api/v1/spaces", ok({"items": [SPACE], "next": None}))
+    node.on("POST /api/v1/bookings/basket", ok({"items": [BOOKING, BOOKING | {"id": "b2"}]}, 201))
+    result = shell("basket", "A1 2026-12-01 10:00", "A2 2026-12-01 10:00 x2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("Booked") == 2
+    (asked,) = node.asked("POST /api/v1/bookings/basket")
+    first = {"space_id": "hq", "seat_id": "A1", "date": "2026-12-01", "time": "10:00"}
+    assert asked.body == {"items": [first, first | {"seat_id": "A2", "slots": 2}]}
+    items = [{"code": "ok", "alternatives": []}, {"code": "seat-taken", "alternatives": [ALTERNATIVE]}]
+    node.on("POST /api/v1/bookings/basket", problem(409, "seat-taken", items=items))
+    result = shell("basket", "A1 2026-12-01 10:00", "A2 2026-12-01 10:00 x2")
+    assert result.exit_code == 1
+    assert "A1 2026-12-01 10:00: free" in result.stderr
+    assert "free instead: A2  2026-12-01 10:00" in result.stderr
+    assert shell("basket", "A1 tomorrow").exit_code == 2
+    assert shell("basket", "Z9 2026-12-01 10:00").exit_code == 2
+
+
+def test_a_move(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    node.on("GET /api/v1/spaces", ok({"items": [SPACE], "next": None}))
+    node.on("POST /api/v1/bookings/b1/move", ok(BOOKING | {"seat_id": "A2"}))
+    result = shell("move", "b1", "--seat", "A2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Moved to A2")
+    assert node.asked("POST /api/v1/bookings/b1/move")[0].body == {"seat_id": "A2"}
+    node.on("POST /api/v1/bookings/b1/move", problem(409, "seat-taken", alternatives=[ALTERNATIVE]))
+    result = shell("move", "b1", "--date", "2026-12-01", "--time", "12:00")
+    assert result.exit_code == 1
+    assert "free: A2" in result.stderr
+    assert shell("move", "b1").exit_code == 2
+    assert shell("move", "b1", "--time", "12:00").exit_code == 2
+
+
+def test_steps_and_reasons(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    node.on(
+        "GET /api/v1/bookings/b1/history",
+        ok({"items": [STEP, STEP | {"kind": "cancelled", "reason": "ill"}]}),
+    )
+    lines = shell("steps", "b1").stdout.splitlines()
+    assert lines[0].split()[:4] == ["2026-11-22", "15:00", "moved", "A2"]
+    assert lines[1].endswith("— ill")
+    assert len(json.loads(shell("steps", "b1", "--json").stdout)["items"]) == 2
+    node.on("POST /api/v1/bookings/b1/cancel", ok(BOOKING | {"status": "cancelled"}))
+    assert shell("cancel", "b1", "--reason", "ill").exit_code == 0
+    assert node.asked("POST /api/v1/bookings/b1/cancel")[0].body == {"reason": "ill"}
