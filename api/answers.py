@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from api import problems
 
 INDEX_HEADER = "Deskraft-Index"
+DIGEST_HEADER = "Deskraft-Digest"
 _SERVER = "deskraft"  # instead of the name and version of the library
 
 _encoder = msgspec.json.Encoder()

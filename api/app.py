@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, baskets, bookings, members, moves, names, operations, spaces
+from api import accounts, baskets, bookings, evidence, members, moves, names, operations, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
@@ -33,6 +33,7 @@ API_CALLS = (
     *names.CALLS,
     *operations.CALLS,
     *members.CALLS,
+    *evidence.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 

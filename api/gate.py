@@ -18,7 +18,7 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
-from api.answers import empty_answer, problem_answer
+from api.answers import DIGEST_HEADER, INDEX_HEADER, empty_answer, problem_answer
 from api.calls import Call
 from api.exchange import Exchange
 from api.ids import uuid7
@@ -29,7 +29,7 @@ from node.replica import OutcomeUnknownError, OverloadedError, UnavailableError
 BUDGET_SECONDS = 2.1  # for the cluster's part; leaves time to answer
 REQUEST_SECONDS = 2.35  # for the whole; the promise to clients is 2.5
 
-_EXPOSED_HEADERS = "Deskraft-Index, ETag, Link, Location, Retry-After"
+_EXPOSED_HEADERS = "Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key"
 _PREFLIGHT_SECONDS = "600"
 
@@ -56,6 +56,8 @@ class Gate:
             response = await self._answer(request, asyncio.get_running_loop().time())
         finally:
             services.metrics.in_flight -= 1
+        if (index := response.headers.get(INDEX_HEADER)) and (digest := services.replica.receipt(int(index))):
+            response.headers[DIGEST_HEADER] = digest.hex()
         if "Origin" in request.headers:
             self._allow_origin(request, response)
         if services.replica.stopping:

@@ -56,7 +56,14 @@ def document(calls: Sequence[Call], cluster: str) -> dict[str, Any]:
                 "Deskraft-Index": {
                     "description": "The log index that the answer reflects.",
                     "schema": {"type": "integer", "minimum": 0},
-                }
+                },
+                "Deskraft-Digest": {
+                    "description": (
+                        "The digest of the state at that index, while the node remembers it; any member confirms it at "
+                        "/api/v1/cluster/receipts/{index}."
+                    ),
+                    "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+                },
             },
         },
     }
@@ -126,7 +133,9 @@ def _in_query(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(call: Call, reference_of: dict[Any, Any]) -> dict[str, Any]:
-    headers = {"Deskraft-Index": {"$ref": "#/components/headers/Deskraft-Index"}}
+    headers = {
+        name: {"$ref": f"#/components/headers/{name}"} for name in ("Deskraft-Index", "Deskraft-Digest")
+    }
     responses: dict[str, Any] = {}
     for status, kind in call.answers.items():
         answer: dict[str, Any] = {"description": call.summary, "headers": headers}

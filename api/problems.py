@@ -44,6 +44,8 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "Nothing is here"),
     "method-not-allowed": Kind(405, "This address does not take that method"),
     "request-timeout": Kind(408, "The request did not arrive in time"),
+    "not-applied-yet": Kind(409, "The log has not come that far here", "Ask again later.", retry=True),
+    "forgotten": Kind(410, "That is too long ago", "What this node remembers of the past is limited."),
     "revision-changed": Kind(412, "It has changed", "`If-Match` names another revision. Look again."),
     "body-too-large": Kind(413, "The body is too large"),
     "unsupported-media-type": Kind(415, "The body must be application/json"),

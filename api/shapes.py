@@ -235,6 +235,30 @@ class SnapshotView(Struct, frozen=True):
     index: int
 
 
+class ReceiptView(Struct, frozen=True):
+    """The digest of a node's state when entry `index` had been applied; the node knows those from `oldest` to `newest`."""
+
+    node_id: str
+    index: int
+    digest: str
+    oldest: int
+    newest: int
+
+
+class SeatHistoryView(Struct, frozen=True):
+    """When a seat was taken on a local day, as of a log index; bookings that join are one piece. `digest` is that of the index,
+    null when the node has forgotten it.
+    """
+
+    space_id: str
+    seat_id: str
+    date: str
+    timezone: str
+    as_of: int
+    digest: str | None
+    taken: list[SlotView]
+
+
 class LiveView(Struct, frozen=True):
     """The process is alive."""
 

@@ -32,6 +32,7 @@ from node.guard import Guard
 from node.journal import Entry, RaftJournal
 from node.membership import ENTRY_PREFIX, Change, Introduction, Placed, Verdict, judge
 from node.reads import LeaderReads, Reads, answer_probe
+from node.receipts import Receipts
 from node.replica import Role
 from node.requests import LeaderQueue, Requests
 from statemachine.commands import decode_envelope, encode_batch
@@ -106,6 +107,7 @@ class Core:
         self._expire_at = 0.0
         self._was_leading = False
         self.digests = Digests(self)
+        self.receipts = Receipts(applied_index, state.digest)
         self.entries_applied = 0
         self.commands_applied = 0
 
@@ -464,6 +466,7 @@ class Core:
                 self.configuration_version += 1
                 self.elections.settle_sight()
             self.applied_index = index
+            self.receipts.note(index, self.state.digest)
             self.entries_applied += 1
             if index % CHECKPOINT_EVERY == 0:
                 self.digests.reached(index, self.state.digest)

@@ -220,6 +220,15 @@ class Member:
             future.set_exception(UnavailableError("no leader confirmed the read in time"))
             future.exception()  # taken note of: perhaps nobody waits any more
 
+    def receipt(self, index: int) -> bytes | None:
+        """See `Replica.receipt`."""
+        return self._driver.core.receipts.at(index)
+
+    @property
+    def oldest_receipt(self) -> int:
+        """See `Replica.oldest_receipt`."""
+        return self._driver.core.receipts.oldest
+
     async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
         """See `Replica.wait_until_applied`."""
         if self._driver.core.applied_index >= index:

@@ -146,6 +146,15 @@ class Replica(Protocol):
         """
         ...
 
+    def receipt(self, index: int) -> bytes | None:
+        """The digest of the state when entry `index` had been applied; None for what is forgotten or not applied yet."""
+        ...
+
+    @property
+    def oldest_receipt(self) -> int:
+        """The lowest index that `receipt` knows."""
+        ...
+
     async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
         """Wait until `applied_index >= index`. Raises UnavailableError."""
         ...

@@ -15,18 +15,20 @@ from itertools import chain, islice
 
 from statemachine.limits import MAX_SEATS_EXAMINED
 from statemachine.premises import Outage
+from statemachine.recent import Recent
 from statemachine.records import CELLS_PER_DAY, Space
 
 SeatDays = dict[int, int]  # UTC day -> bitmap of its taken cells
 
 
 class Occupancy:
-    """Bitmaps of all seats of all spaces. `changes` counts how often anything here has changed."""
+    """Bitmaps of all seats of all spaces. `changes` counts how often anything here has changed; `recent` tells what they were."""
 
-    __slots__ = ("_order", "_outages", "_spaces", "changes")
+    __slots__ = ("_order", "_outages", "_spaces", "changes", "recent")
 
     def __init__(self) -> None:
         self.changes = 0
+        self.recent = Recent()
         self._spaces: dict[str, dict[str, SeatDays]] = {}
         self._order: dict[
             str, tuple[list[tuple[str, SeatDays]], dict[str, int]]
@@ -95,11 +97,13 @@ class Occupancy:
             for day, mask in masks:
                 days[day] = days.get(day, 0) | mask
         self.changes += 1
+        self.recent.note(days, start_cell, end_cell, True)
         return True
 
     def release(self, days: SeatDays, start_cell: int, end_cell: int) -> None:
         """Mark the cells free. A day without a taken cell keeps no bitmap."""
         self.changes += 1
+        self.recent.note(days, start_cell, end_cell, False)
         for day, mask in day_masks(start_cell, end_cell):
             left = days.get(day, 0) & ~mask
             if left:

@@ -119,6 +119,7 @@ class State(Tables):
         """Carry out one log entry. Indexes rise; entries that carry no commands never reach the state."""
         assert index > self.index, f"entry {index} after entry {self.index}"
         self.index = index
+        self.occupancy.recent.index = index
         results: list[tuple[int, str, str, Outcome]] = []
         try:
             batch = decode_batch(payload)
@@ -238,4 +239,5 @@ def restore(chunks: Iterable[bytes]) -> State:
     """The state that was frozen. Raises SnapshotError on anything wrong; never returns less than was written."""
     state = State()
     snapshot.fill(state, chunks)
+    state.occupancy.recent.begin(state.index)
     return state

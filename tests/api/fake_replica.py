@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import count
 
 from node.membership import Change, Configuration, RefusedChangeError, Seat, changed
+from node.receipts import Receipts
 from node.replica import (
     ChangeRefusedError,
     ChangeResult,
@@ -38,6 +39,7 @@ class FakeReplica:
 
     def __init__(self, now: str = "2026-11-22T12:00:00+00:00") -> None:
         self.state = State()
+        self.receipts = Receipts(0, self.state.digest)
         self.clock_ms = 0
         self.set_clock(now)
         self.stopping = False
@@ -110,6 +112,7 @@ class FakeReplica:
         applied = self.state.apply(
             self.state.index + 1, encode_batch(self.now_ms(), [encode_envelope(envelope)])
         )
+        self.receipts.note(self.state.index, self.state.digest)
         await asyncio.sleep(0)
         if self.failure_after is not None:
             raise self.failure_after
@@ -122,6 +125,13 @@ class FakeReplica:
         if self.failure is not None:
             raise self.failure
         return self.state.index
+
+    def receipt(self, index: int) -> bytes | None:
+        return self.receipts.at(index)
+
+    @property
+    def oldest_receipt(self) -> int:
+        return self.receipts.oldest
 
     async def wait_until_applied(self, index: int, timeout_seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
