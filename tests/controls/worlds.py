@@ -22,7 +22,8 @@ from statemachine.occupancy import SeatDays, day_masks
 from statemachine.outcomes import Outcome
 from statemachine.state import State
 from statemachine.tables import Entry as AppliedEntry
-from tests.simulation.member import SEGMENT_BYTES, SimNode
+from tests.simulation.member import SimNode
+from tests.simulation.settings import Settings
 
 # Wrapping the methods of living objects is what these mutations do; the checker of types cannot follow it.
 # mypy: disable-error-code="method-assign"
@@ -128,7 +129,9 @@ def damaged_dump_is_empty(patch: pytest.MonkeyPatch) -> None:
     """A dump that cannot be read is an empty state, and the journal is cleared to go with it."""
     open_storage = storage.open_storage
 
-    def lenient(disk: Disk, identity: storage.Identity, segment_bytes: int = SEGMENT_BYTES) -> storage.Opened:
+    def lenient(
+        disk: Disk, identity: storage.Identity, segment_bytes: int = Settings.segment_bytes
+    ) -> storage.Opened:
         try:
             return open_storage(disk, identity, segment_bytes)
         except CorruptSnapshotError:

@@ -29,6 +29,7 @@ from statemachine.state import State
 from tests.checking.history import Ask, Book, Cancel, ReadSeat, ReadUser
 from tests.simulation.events import stream
 from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
+from tests.simulation.settings import Settings
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -38,6 +39,8 @@ READ_SHARE = 0.25
 CANCEL_SHARE = 0.2
 FIRST_DAY = (EPOCH_MS // 300_000 // 288 + 2) * 288  # in cells of five minutes
 DAY_CELLS = 24 * 8
+AGAIN_SHARE = 0.3  # of what was asked before the run, what is asked again with its old key
+AGAIN_SECONDS = 20.0
 STALE_SHARE = 0.3  # of the reads
 FLOOR_SHARE = 0.7  # of the stale reads: those that say what their session has seen
 FLOOR_WAITS = 20  # so many times, a little apart, a stale read waits for a member to come up to its floor
@@ -64,6 +67,21 @@ class Operation:
     done_at: float | None = None
 
 
+def preparations(settings: Settings, now: float) -> Iterator[Operation]:
+    """What has to be done before the load, one after the other: the birth, and a session for each user."""
+    seats = tuple(Seat(f"A{number}", f"A{number}") for number in range(settings.seats))
+    space = NewSpace("hq", "HQ", "UTC", 0, 1440, 60, seats)
+    yield Operation("birth", "birth", BirthCluster("admin", "admin", "admin", "hash", (space,)), now)
+    for user in users_of(settings):
+        yield Operation(f"register-{user}", "register", RegisterUser(user, user, user, "hash"), now)
+        yield Operation(f"login-{user}", "login", OpenSession(f"s-{user}", user, "hash", "", 10**10), now)
+
+
+def users_of(settings: Settings) -> list[str]:
+    """Their ids."""
+    return [f"u{number + 1}" for number in range(settings.users)]
+
+
 class Clients:
     """Everybody outside the cluster."""
 
@@ -74,30 +92,31 @@ class Clients:
         self._acknowledged: deque[Operation] = deque(maxlen=MUST_SEE)
         self.reads_judged = 0
         self._next_id = 0
-        self._users = [f"u{number + 1}" for number in range(world.settings.users)]
+        self._users = users_of(world.settings)
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
     def start(self) -> None:
-        """The birth of the cluster's data, a login, and then the load."""
-        self._world.at(BIRTH_AT, self._birth)
+        """The birth of the cluster's data, a login, and then the load; data that are there already are asked about again instead."""
+        older = self._world.older
+        if older is None:
+            self._world.at(
+                BIRTH_AT, lambda: self._prepare(preparations(self._world.settings, self._world.now))
+            )
+            return
+        self._world.at(BIRTH_AT, self._operate)
+        for operation, scope, session_id in older.operations:
+            if self._rng.random() < AGAIN_SHARE:
+                delay = BIRTH_AT + self._rng.uniform(0.0, AGAIN_SECONDS)
+                self._world.at(
+                    delay, lambda known=(operation, scope, session_id): self._attempt(*known, None)
+                )  # type: ignore[misc]  # mypy cannot infer such a lambda
 
-    def _birth(self) -> None:
-        world = self._world
-        seats = tuple(Seat(f"A{number}", f"A{number}") for number in range(world.settings.seats))
-        space = NewSpace("hq", "HQ", "UTC", 0, 1440, 60, seats)
-        birth = BirthCluster("admin", "admin", "admin", "hash", (space,))
-        self._prepare(self._preparations(birth))
-
-    def _preparations(self, birth: BirthCluster) -> Iterator[Operation]:
-        """What has to be done before the load, one after the other: the birth, and a session for each user."""
-        now = self._world.now
-        yield Operation("birth", "birth", birth, now)
-        for user in self._users:
-            yield Operation(f"register-{user}", "register", RegisterUser(user, user, user, "hash"), now)
-            yield Operation(f"login-{user}", "login", OpenSession(f"s-{user}", user, "hash", "", 10**10), now)
+    def from_before(self, operation: Operation) -> None:
+        """Something that was asked before the run began."""
+        self._noted(operation)
 
     def _prepare(self, left: Iterator[Operation]) -> None:
         operation = next(left, None)
@@ -109,12 +128,15 @@ class Clients:
     def _begin(
         self, operation: Operation, scope: str, session_id: str, then: Callable[[], None] | None = None
     ) -> None:
+        self._noted(operation)
+        self._attempt(operation, scope, session_id, then)
+
+    def _noted(self, operation: Operation) -> None:
         operation.floor = self._world.judge.newest_seen
         ask = self._ask_of(operation)
         if ask is not None:
             operation.number = self._world.witness.asked(operation.user, ask)
         self.operations.append(operation)
-        self._attempt(operation, scope, session_id, then)
 
     @staticmethod
     def _ask_of(operation: Operation) -> Ask | None:
@@ -163,7 +185,7 @@ class Clients:
             if outcome is None or outcome.code in ("not-born", "rules-changed"):
                 world.at(again, retry)
                 return
-            self._done(operation, outcome)
+            self.answered(operation, outcome)
             if then is not None:
                 then()
 
@@ -174,7 +196,8 @@ class Clients:
         world.at(0.0, node.turn)
         world.at(3.0, lambda: result(None, "lost"))  # the node died with the request
 
-    def _done(self, operation: Operation, outcome: Outcome) -> None:
+    def answered(self, operation: Operation, outcome: Outcome) -> None:
+        """Its client believes this answer; another one may not come."""
         if operation.outcome is not None:
             if operation.outcome != outcome:
                 raise ViolationError(f"{operation.key} was answered twice: {operation.outcome} and {outcome}")

@@ -299,6 +299,10 @@ class SimDisk:
         content[offset] ^= 1 << self.rng.randrange(8)
         return name, offset
 
+    def beginning(self, name: str) -> str:
+        """The first bytes of a file, which say of which format it is; looked at from outside."""
+        return self._files[name].cache[:8].decode("ascii", "replace")
+
     def image(self) -> dict[str, bytes]:
         """Everything on the disk, to put back with `restore`."""
         return {name: bytes(content.cache) for name, content in self._files.items()}

@@ -9,7 +9,7 @@ from node import storage
 from node.disk import StorageError
 from tests.simulation.disk import SimDisk
 from tests.simulation.faults_network import isolate
-from tests.simulation.member import SEGMENT_BYTES, ViolationError
+from tests.simulation.member import ViolationError
 from tests.simulation.plan import Fault
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _bit_rot(world: World, fault: Fault, victim: SimNode, _dice: random.Random) 
     if flipped is not None:
         world.faults.rotten += 1
         try:
-            opened = storage.open_storage(victim.disk, victim.identity, SEGMENT_BYTES)
+            opened = storage.open_storage(victim.disk, victim.identity, world.settings.segment_bytes)
         except StorageError:
             world.faults.rot_detected += 1
         else:
@@ -67,7 +67,7 @@ def _judge_rotten(
     """It started in spite of the flip: then nothing may be missing (the flip hit what an older snapshot or segment holds)."""
     clean_disk = SimDisk(random.Random(0))
     clean_disk.restore(image)
-    clean = storage.open_storage(clean_disk, node.identity, SEGMENT_BYTES)
+    clean = storage.open_storage(clean_disk, node.identity, node.world.settings.segment_bytes)
     same = (
         opened.journal.entries == clean.journal.entries
         and (opened.journal.term, opened.journal.vote) == (clean.journal.term, clean.journal.vote)

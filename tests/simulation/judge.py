@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node.journal import Entry
 from node.membership import ENTRY_PREFIX, Configuration, decode_entry
 from statemachine.records import Booking
 from statemachine.state import State
@@ -38,6 +39,11 @@ class Judge:
     def newest_seen(self) -> int:
         """The newest log index that any client has seen: whatever is asked from now on must come after it (real-time order)."""
         return max(self.newest_answer, self.newest_read)
+
+    def knows(self, entries: list[Entry], digests: dict[int, bytes]) -> None:
+        """What was committed before the run began."""
+        self._committed.update({index: (command, term) for command, index, term in entries})
+        self._digests.update(digests)
 
     def check(self, node: SimNode) -> None:
         """After every step of a node: election safety, log agreement, digests at equal indexes."""
@@ -133,6 +139,10 @@ class Judge:
                 for core in cores
             }
             raise ViolationError(f"members did not converge: {described}")
+        if len({core.state.checksum() for core in cores}) != 1:
+            raise ViolationError(
+                "members have equal digests and other tables"
+            )  # a digest is of what was done, not of what there is
         if {core.journal.placed for core in cores} != {cores[0].applied_placed}:
             raise ViolationError("members disagree about who they are")
         leaders = [core for core in cores if core.guard.leading]

@@ -131,8 +131,10 @@ class Life:
                 self._remove(configuration, dice.choice(sorted(configuration.by_id)), dice)
 
     def _leads(self, node_id: str) -> bool:
-        core = self._world.nodes[node_id].core
-        return core is not None and core.guard.leading
+        node = self._world.nodes.get(
+            node_id
+        )  # none yet: it was added this moment, and its machine is still to come
+        return node is not None and node.core is not None and node.core.guard.leading
 
     def _add(self, configuration: Configuration, dice: random.Random) -> None:
         world = self._world

@@ -21,7 +21,7 @@ from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth
 from node.pipeline import OnJournal, OnThread, Pause, Pipeline, Sequence, Work
-from node.snapshots import SnapshotHead
+from node.snapshots import SnapshotHead, snapshot_name
 from node.transfer import SnapshotFetcher
 from node.writer import GROUP_BYTES
 from statemachine.outcomes import Outcome
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 EPOCH_MS = 1_800_000_000_000
 TICK_SECONDS = 0.02
 RESTART_SECONDS = 0.2  # after a death at a failpoint
-SEGMENT_BYTES = 512 << 10  # small, so that segments turn over
 
 
 class ViolationError(AssertionError):
@@ -113,7 +112,7 @@ class SimNode:
             self.joined_by or Placed(0, birth(addresses)),
             lambda: f"{self.node_id}.{self.boots}",
         )
-        opened = storage.open_storage(self.disk, self.identity, SEGMENT_BYTES)
+        opened = storage.open_storage(self.disk, self.identity, self.world.settings.segment_bytes)
         self.log = opened.log
         self.durable_index = opened.journal.last_index
         self._submitted = 0
@@ -346,7 +345,9 @@ class SimNode:
 
     def installed(self) -> None:
         self._mutate()
+        assert self.pipeline is not None
         self.world.installs += 1
+        self.world.installs_of[self.disk.beginning(snapshot_name(self.pipeline.snapshot_index))] += 1
 
     def drop_link(self, peer_id: str, why: str) -> None:
         raise ViolationError(f"{self.node_id} drops {peer_id}, a correct member: {why}")

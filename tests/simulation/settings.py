@@ -18,6 +18,9 @@ FAULTS = (
     "add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators",
 )  # fmt: skip
 
+BYTES_PER_ENTRY = 700  # what a follower lacks may come in one frame, which fills half a segment at most
+OLDER_KINDS = ("journal", "old", "old", "new")  # see `older`
+
 
 @dataclass
 class Settings:
@@ -38,6 +41,8 @@ class Settings:
     zone_shifts: tuple[int, ...] = (
         0,
     )  # in cells: nodes with other time zone data resolve a local day to another grid
+    segment_bytes: int = 512 << 10  # of the journal: small, so that segments turn over
+    older_disks: tuple[str, ...] = ()  # what an older program has left: see `older`; (): a new cluster
     few_voters: bool = False  # operators go below three voters; then no clock is wrong, because one of one or two is no minority
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot
 
@@ -49,15 +54,18 @@ class Settings:
         def between(low: float, high: float) -> float:
             return low * (high / low) ** dice.random()  # evenly by factors
 
+        snapshot_every = int(between(20, 400))
         return cls(
             members=members,
             fault_every_seconds=between(0.5, 4.0),
             operation_every_seconds=between(0.02, 0.5),
             seats=dice.randrange(1, 9),
             users=dice.randrange(2, 13),
-            snapshot_every=int(between(20, 400)),
+            snapshot_every=snapshot_every,
             trim_behind=int(between(1, 60)),
             delays=between(0.5, 5.0),
             zone_shifts=dice.choice(((0,), (0,), (0, 12, -12), (0, 6))),
             few_voters=dice.random() < 0.25,
+            segment_bytes=max(int(between(64 << 10, 512 << 10)), snapshot_every * BYTES_PER_ENTRY),
+            older_disks=OLDER_KINDS if dice.random() < 0.25 else (),
         )

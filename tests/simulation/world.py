@@ -9,6 +9,7 @@ Where what is:
 - `events`: virtual time, the streams of chance, the trace and its hash;
 - `plan` and `faults` (with `faults_network`, `faults_disk`): the faults of a run as a list made up before it begins, and what each kind does;
 - `network`: connections between members; `disk` and `failpoints`: disks; `member`: one member, the driver around the shipped core;
+- `older`: the disks that an older program has left behind, on which some worlds begin;
 - `life`: operators who change the membership;
 - `clients`: the load; `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
@@ -20,6 +21,7 @@ Where what is:
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Protocol
 
 from node import engine
@@ -31,6 +33,7 @@ from tests.simulation.judge import Judge
 from tests.simulation.life import Life
 from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
+from tests.simulation.older import OlderCluster
 from tests.simulation.plan import Fault, make_plan
 from tests.simulation.settings import Settings
 from tests.simulation.witness import Witness
@@ -81,8 +84,10 @@ class World:
         self.clients = Clients(self)
         self.faults = Injector(self)
         self.life = Life(self)
+        self.older: OlderCluster | None = None
         self.plan = make_plan(seed, self.settings, self.born_ids)
         self.installs = 0
+        self.installs_of: Counter[str] = Counter()  # by the first bytes of the file
         self.failpoints = Failpoints()
         self.witness = Witness(self)
         self.calm = False
@@ -126,6 +131,9 @@ class World:
 
     def run(self) -> None:
         """Both phases. Raises ViolationError."""
+        if self.settings.older_disks:
+            self.older = OlderCluster(self, self.settings.older_disks)
+            self.older.leave_behind()
         self.faults.before_birth()
         for node in self.nodes.values():
             node.boot()
