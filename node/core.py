@@ -90,7 +90,14 @@ class Core:
         )
         self.clock = ClusterClock(node_id, journal.placed.configuration.voters, monotonic, wall_ms)
         self.elections = Elections(
-            self.guard, self.counts, self._may_follow, self._send, self.linked, rng, monotonic()
+            self.guard,
+            self.counts,
+            self._may_elect,
+            self._may_follow,
+            self._send,
+            self.linked,
+            rng,
+            monotonic(),
         )
         self.queue = LeaderQueue()
         self.requests = Requests(self._send, self._submit)
@@ -167,6 +174,27 @@ class Core:
             introduction = self.introductions.get(member_id)
             incarnation = None if introduction is None else introduction.incarnation
         return self.journal.placed.configuration.counts(member_id, incarnation)
+
+    def absent_at_birth(self) -> list[str]:
+        """Whom a member with an empty disk waits for; nobody when it is not empty, or all have come.
+
+        An empty disk belongs to a newborn cluster, or was wiped: two that were wiped must not elect each other and begin an empty cluster
+        beside the one that they have forgotten. Only when all voters of cluster.yml are here, and none of them knows of a
+        founded cluster, is it certain that there is nothing to forget.
+        """
+        configuration = self.journal.placed.configuration
+        if configuration.founded or self.journal.last_index > 1:
+            return []
+        return [
+            voter_id
+            for voter_id in configuration.voters
+            if voter_id != self.node_id
+            and (voter_id not in self.present or self.introductions[voter_id].founding != "")
+        ]
+
+    def _may_elect(self) -> bool:
+        # Whether it is a voter is the candidate's to judge: the entry that makes it one may not have arrived here yet.
+        return not self.absent_at_birth()
 
     def _may_follow(self, peer_id: str) -> bool:
         return self.counts(peer_id) or admitted(

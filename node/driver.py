@@ -40,6 +40,7 @@ log = logging.getLogger("deskraft.member")
 
 TICK_SECONDS = 0.01
 REDIAL_AFTER_SECONDS = 3.0
+TELL_MISSING_SECONDS = 3.0
 SWITCH_INTERVAL_SECONDS = 0.0005  # the journal thread must not wait 5 ms for the interpreter after each sync
 
 
@@ -83,6 +84,7 @@ class Driver:
         self._leader_seen: tuple[str | None, int] = (None, 0)
         self.leader_changes = 0
         self._unreachable_since: dict[str, float] = {}
+        self._missing_told_at: float | None = time.monotonic() + TELL_MISSING_SECONDS
         self._identity = identity
         opened = storage.open_storage(disk, identity)
         try:
@@ -227,7 +229,18 @@ class Driver:
             self.leader_changes += 1
             log.info("term %d: %s leads", leader[1], leader[0])
         self._redial_silent(core)
+        self._tell_who_is_missing(core)
         self._owner.turned(applied)
+
+    def _tell_who_is_missing(self, core: Core) -> None:
+        """Once, some time after the start: a cluster is not born without all of its nodes."""
+        if self._missing_told_at is not None and time.monotonic() > self._missing_told_at:
+            self._missing_told_at = None
+            if absent := core.absent_at_birth():
+                log.warning(
+                    "this disk is empty: a cluster is born when all nodes of cluster.yml have met; not yet here: %s",
+                    ", ".join(absent),
+                )
 
     def _redial_silent(self, core: Core) -> None:
         now = time.monotonic()

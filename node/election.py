@@ -36,6 +36,7 @@ class Elections:
         self,
         guard: Guard,
         counts: Callable[[str], bool],
+        may_elect: Callable[[], bool],
         may_follow: Callable[[str], bool],
         send: Callable[[str, Message], None],
         linked: set[str],
@@ -44,6 +45,7 @@ class Elections:
     ) -> None:
         self._guard = guard
         self._counts = counts  # whether that member (or this one) is a voter, with the disk that is meant
+        self._may_elect = may_elect  # whether this member may take part in elections at all
         self._may_follow = may_follow  # whether a leader may send entries to that member
         self._send = send
         self._linked = linked
@@ -87,7 +89,7 @@ class Elections:
         if now < self._deadline:
             return
         self._deadline = now + self._draw(RETRY_SECONDS)
-        if not self.may_lead or not self._counts(self._guard.node_id):
+        if not self.may_lead or not self._may_stand():
             return
         self._round += 1
         self._grants.clear()
@@ -104,7 +106,7 @@ class Elections:
         journal = self._guard.journal
         complete = (message.last_log_term, message.last_log_index) >= (journal.last_term, journal.last_index)
         leaderless = not self._guard.leading and now - self._leader_heard_at >= ELECTION_SECONDS[0]
-        granted = complete and leaderless and message.term > self._guard.term
+        granted = complete and leaderless and message.term > self._guard.term and self._may_elect()
         if granted and self._courteous:
             # Once, then it is our turn: the one who asks again and again may be the one who cannot win.
             self._courteous = False
@@ -139,8 +141,11 @@ class Elections:
     def on_timeout_now(self, peer_id: str, message: TimeoutNow, now: float) -> None:
         """The leader hands over to us; its own vote is as good as a pre-vote."""
         asked_by_leader = message.term == self._guard.term and self._guard.engine.leader_id() == peer_id
-        if self.may_lead and asked_by_leader and self._counts(self._guard.node_id):
+        if self.may_lead and asked_by_leader and self._may_stand():
             self._campaign(now)
+
+    def _may_stand(self) -> bool:
+        return self._counts(self._guard.node_id) and self._may_elect()
 
     def _campaign(self, now: float) -> None:
         self.started += 1
@@ -161,6 +166,8 @@ class Elections:
 
     def on_request_vote(self, peer_id: str, message: RequestVote, now: float) -> None:
         """A real vote request: granting it postpones our own campaign."""
+        if not self._may_elect():
+            return
         self._guard.on_request_vote(peer_id, message)
         if self._guard.journal.vote == peer_id and self._guard.term == message.term:
             self._deadline = max(self._deadline, now + self._draw(COURTESY_SECONDS))

@@ -342,7 +342,12 @@ class Member:
         if core.alarm:
             return core.alarm
         if core.leader_id is None:
-            return "no leader is known"
+            absent = core.absent_at_birth()
+            return (
+                f"a cluster is born when all its nodes have met; not yet here: {', '.join(absent)}"
+                if absent
+                else "no leader is known"
+            )
         if not core.state.born:
             return "the cluster has not been born yet"
         lag = core.guard.commit_index - core.applied_index

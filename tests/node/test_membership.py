@@ -10,7 +10,7 @@ import pytest
 from node import messages as m
 from node.core import Core
 from node.membership import Change, ChangeKind, Placed
-from tests.node.harness import Table, real_clock_afterwards, register
+from tests.node.harness import BIRTH, Table, real_clock_afterwards, register
 
 __all__ = ["real_clock_afterwards"]
 
@@ -56,23 +56,64 @@ def test_the_first_leader_writes_down_whose_disks_they_are() -> None:
     assert {core.applied_placed for core in table.cores()} == {placed}
 
 
-def test_a_voter_that_comes_late_is_written_down_when_it_comes() -> None:
+def test_a_voter_that_went_before_it_was_met_is_written_down_when_it_comes() -> None:
     """Its seat is open until then: it does not count, and the cluster lives on the other two."""
     table = Table(3)
     table.tending = True
+    for core in table.cores():
+        core.changes._look_at = table.now + 2.0  # nobody founds before n3 is gone
+    leader = table.elect("n1")
     table.crash("n3")
     for core in table.cores():
         del core.introductions["n3"]  # as if it had never been here
-    leader = table.born()
+    assert table.execute("n1", 4, BIRTH).ok
     assert leader.journal.placed.configuration.by_id["n3"].incarnation == ""
     assert not leader.counts("n3")
     table.restart("n3")
     assert table.run(3.0, lambda: leader.applied_placed.configuration.by_id["n3"].incarnation == "disk of n3")
     assert table.run(2.0, table.agreed)
-    table.crash(
-        table.followers(leader)[0] if table.followers(leader)[0] != "n3" else table.followers(leader)[1]
+    table.crash("n2")
+    assert table.execute("n1", 5, register("one")).ok, "the late voter counts"
+
+
+def test_a_cluster_is_born_only_when_all_have_met() -> None:
+    """An empty disk may have been wiped: two of them elect nobody while they have not seen the third."""
+    table = Table(3)
+    table.tending = True
+    table.crash("n3")
+    assert not table.run(5.0, lambda: table.leader() is not None)
+    assert table.core("n1").absent_at_birth() == ["n3"]
+    table.restart("n3")
+    assert table.run(3.0, lambda: table.leader() is not None)
+
+
+def test_a_replaced_and_a_wiped_disk_do_not_begin_an_empty_cluster() -> None:
+    """One was replaced and has nothing yet, the other was lost just now: cut off from the rest they are two empty disks of three."""
+    table, _ = founded()
+    table.crash("n3")
+    table.wipe("n3")
+    table.run(2.0)
+    assert ask(table, "replace", "n3") == ""
+    table.crash("n1")
+    table.wipe("n1")
+    table.isolate("n2")
+    for node_id in ("n1", "n3"):
+        table.seats[node_id].boot()
+    table.blocked -= {("n1", "n3"), ("n3", "n1")}
+    assert not table.run(
+        5.0, lambda: any(core.guard.leading for core in table.cores() if core.node_id != "n2")
     )
-    assert table.execute(leader.node_id, 5, register("one")).ok, "the late voter counts"
+
+
+def test_who_has_not_heard_that_it_votes_elects_all_the_same() -> None:
+    """The promotion is committed without the promoted one; the leader dies; the rest need its vote."""
+    table, leader = founded()
+    learner = joined(table, "n4", wants_vote=False)
+    table.hold = lambda _a, b, message: b == "n4" and isinstance(message, m.AppendEntries)
+    assert ask(table, "promote", "n4") == ""
+    assert learner.role == "learner"
+    table.crash("n1")
+    assert table.run(5.0, lambda: (new := table.leader()) is not None and new is not leader)
 
 
 def test_two_wiped_of_three_do_not_found_the_cluster_anew() -> None:
