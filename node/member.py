@@ -10,6 +10,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from node.backups import BackupHead
 from node.config import Config
 from node.driver import TICK_SECONDS, Driver
 from node.effects import Answer, Changed, Fail, ReadReady
@@ -35,7 +36,7 @@ from statemachine.commands import (
     encode_envelope,
 )
 from statemachine.outcomes import Outcome
-from statemachine.state import State
+from statemachine.state import FrozenState, State
 
 LATE_SECONDS = 0.15  # a future whose effect has not come that long after its deadline is ended here
 DEADLINE_SLACK_MS = (
@@ -282,6 +283,15 @@ class Member:
                 raise UnavailableError("the snapshot is still being written")
             await asyncio.sleep(TICK_SECONDS)
         return pipeline.snapshot_index
+
+    def backup(self) -> tuple[BackupHead, FrozenState]:
+        """See `Replica.backup`."""
+        core = self._driver.core
+        term = core.journal.term_at(core.applied_index)
+        assert term is not None, "the last applied entry is always kept"
+        now_ms, placed = core.now_ms(), core.applied_placed
+        head = BackupHead(self._config.cluster, self.node_id, now_ms, core.applied_index, term, placed)
+        return head, core.state.freeze()
 
     def status(self) -> ClusterStatus:
         """See `Replica.status`."""

@@ -10,10 +10,11 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from node.backups import BackupHead
 from node.membership import Change
 from statemachine.commands import Command
 from statemachine.outcomes import Outcome
-from statemachine.state import State
+from statemachine.state import FrozenState, State
 
 Role = Literal["leader", "follower", "candidate", "learner"]
 
@@ -178,6 +179,10 @@ class Replica(Protocol):
 
         Raises UnavailableError when it takes longer; the writing goes on.
         """
+        ...
+
+    def backup(self) -> tuple[BackupHead, FrozenState]:
+        """The state as it is now, and what a backup of it says of itself. Costs nothing until it is walked."""
         ...
 
     def status(self) -> ClusterStatus:

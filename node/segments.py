@@ -134,6 +134,22 @@ def scan_segment(name: str, data: bytes, first_sequence: int | None, is_last: bo
     return ScannedSegment(payloads, sequence or 0, offset, rest_end - offset)
 
 
+def scan_journal(disk: Disk) -> list[tuple[int, str, ScannedSegment]]:
+    """Read all segments in order: number, name, content. Writes nothing. Raises CorruptJournalError."""
+    names = [name for name in disk.names() if name.startswith("journal-") and name.endswith(".seg")]
+    scanned: list[tuple[int, str, ScannedSegment]] = []
+    sequence: int | None = None
+    for position, name in enumerate(names):
+        segment = scan_segment(name, disk.read(name), sequence, is_last=position == len(names) - 1)
+        number = int(name[8:-4])
+        if scanned and number != scanned[-1][0] + 1:
+            raise CorruptJournalError(f"a segment is missing between {scanned[-1][1]} and {name}")
+        scanned.append((number, name, segment))
+        if segment.payloads:
+            sequence = segment.next_sequence
+    return scanned
+
+
 @dataclass(slots=True)
 class _Segment:
     name: str
@@ -166,18 +182,10 @@ class SegmentedLog:
 
     def recover(self) -> list[tuple[int, bytes]]:
         """Every payload on disk with the number of its segment, in order. Erases a torn end. Once, before `append`."""
-        names = [name for name in self._disk.names() if name.startswith("journal-") and name.endswith(".seg")]
         result: list[tuple[int, bytes]] = []
         sequence: int | None = None
         scanned = None
-        for position, name in enumerate(names):
-            data = self._disk.read(name)
-            scanned = scan_segment(name, data, sequence, is_last=position == len(names) - 1)
-            number = int(name[8:-4])
-            if self._segments and number != self._segments[-1].number + 1:
-                raise CorruptJournalError(
-                    f"a segment is missing between {self._segments[-1].name} and {name}"
-                )
+        for number, name, scanned in scan_journal(self._disk):
             self._segments.append(_Segment(name, number))
             result.extend((number, payload) for payload in scanned.payloads)
             if scanned.payloads:

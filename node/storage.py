@@ -26,7 +26,7 @@ import msgspec
 from node import snapshots
 from node.disk import Disk, StorageError
 from node.journal import RaftJournal
-from node.membership import Placed
+from node.membership import Placed, Seat
 from node.segments import SEGMENT_BYTES, CorruptJournalError, SegmentedLog
 from node.snapshots import FETCH_ANEW, SnapshotHead
 from statemachine.state import State
@@ -52,7 +52,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.birth.index
 
 
-class _Identity1(msgspec.Struct, forbid_unknown_fields=True):
+class Identity1(msgspec.Struct, forbid_unknown_fields=True):
     """Format 1, from before members had incarnations."""
 
     format: int
@@ -105,7 +105,7 @@ def read_identity(
             f"the directory belongs to member {identity.node_id} of cluster {identity.cluster}, "
             f"not to {node_id} of {cluster}"
         )
-    if isinstance(identity, _Identity1):
+    if isinstance(identity, Identity1):
         if birth.index:
             raise StorageError(
                 "the directory was made before members could join: start it with its old cluster.yml and without --join once"
@@ -120,13 +120,25 @@ def read_identity(
     return identity
 
 
-def _parsed(raw: bytes) -> Identity | _Identity1:
+def whose(disk: Disk) -> Identity | Identity1:
+    """Whose directory it is, as it stands there: nothing is written. Raises StorageError."""
+    if is_new(disk):
+        raise StorageError(f"there is no {_IDENTITY}: no member has lived here")
+    return _parsed(disk.read(_IDENTITY))
+
+
+def write_identity(disk: Disk, cluster: str, seat: Seat, birth: Placed) -> Identity:
+    """Make the directory that member's, who was told the configuration that it begins with."""
+    return _write_identity(disk, Identity(_FORMAT, cluster, seat.id, seat.incarnation, birth))
+
+
+def _parsed(raw: bytes) -> Identity | Identity1:
     try:
         found = msgspec.json.decode(raw, type=_Format).format
         if found not in (1, _FORMAT):
             raise StorageError(f"the data has format {found}; this program reads formats 1 and {_FORMAT}")
         if found == 1:
-            return msgspec.json.decode(raw, type=_Identity1)
+            return msgspec.json.decode(raw, type=Identity1)
         identity = msgspec.json.decode(raw, type=Identity)
     except ValueError as error:  # msgspec's own, or a text that is not UTF-8
         raise StorageError(f"{_IDENTITY} is damaged: {error}") from error

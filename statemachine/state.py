@@ -203,6 +203,10 @@ class State(Tables):
         known = self.outcomes.get(key_name(scope, key))
         return None if known is None else known.outcome
 
+    def remembered(self, scope: str, key: str) -> Remembered | None:
+        """What is remembered under an idempotency key, with its terms."""
+        return self.outcomes.get(key_name(scope, key))
+
     def seat_cells(self, space_id: str, seat_id: str, day: int) -> int:
         """The taken cells of one UTC day of a seat: bit `i` is the cell `day * 288 + i`."""
         days: SeatDays | None = self.occupancy.seat(space_id, seat_id)

@@ -11,7 +11,8 @@ import asyncio
 from datetime import datetime
 from itertools import count
 
-from node.membership import Change, Configuration, RefusedChangeError, Seat, changed
+from node.backups import BackupHead
+from node.membership import Change, Configuration, Placed, RefusedChangeError, Seat, changed
 from node.receipts import Receipts
 from node.replica import (
     ChangeRefusedError,
@@ -31,7 +32,7 @@ from statemachine.commands import (
     encode_envelope,
 )
 from statemachine.outcomes import Outcome
-from statemachine.state import State
+from statemachine.state import FrozenState, State
 
 
 class FakeReplica:
@@ -169,6 +170,10 @@ class FakeReplica:
             await asyncio.sleep(self.hang_seconds)
         if self.change_failure is not None:
             raise self.change_failure
+
+    def backup(self) -> tuple[BackupHead, FrozenState]:
+        placed = Placed(self.configuration_index, self.configuration)
+        return BackupHead("demo", "n1", self.now_ms(), self.state.index, 1, placed), self.state.freeze()
 
     def status(self) -> ClusterStatus:
         index, digest = self.state.index, self.state.digest.hex()
