@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, baskets, bookings, evidence, members, moves, names, operations, spaces
+from api import accounts, baskets, bookings, evidence, members, moves, names, operations, series, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
@@ -30,6 +30,7 @@ API_CALLS = (
     *bookings.CALLS,
     *baskets.CALLS,
     *moves.CALLS,
+    *series.CALLS,
     *names.CALLS,
     *operations.CALLS,
     *members.CALLS,

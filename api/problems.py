@@ -138,6 +138,7 @@ KINDS: dict[str, Kind] = {
     "seat-taken": Kind(409, "The seat is taken then", "See `alternatives` for free ones."),
     "booking-not-found": Kind(404, "You have no such booking"),
     "booking-completed": Kind(409, "The booking is over", "A completed booking cannot be cancelled."),
+    "series-not-found": Kind(404, "You have no such series"),
     "booking-cancelled": Kind(409, "The booking was given up", "It has no place that could be moved."),
     "booking-begun": Kind(409, "The booking has begun", "A booking that has begun cannot be moved."),
     "booking-changed": Kind(503, "The booking is being changed", "Nothing was done.", retry=True),

@@ -35,8 +35,11 @@ from client.answers import (
     BookingPage,
     Changed,
     Cluster,
+    GivenUp,
     Leader,
+    Planned,
     Problem,
+    Series,
     Session,
     Snapshot,
     Space,
@@ -234,6 +237,24 @@ class Client:
         """Give a booking back. The same answer when it is cancelled already."""
         body = {"reason": reason} if reason else {}
         return await self._write(f"{_booking_path(booking_id)}/cancel", body, Booking, key=key, signed=True)
+
+    async def plan(self, wish: Wish, rrule: str, *, whole: bool = True, key: str | None = None) -> Planned:
+        """Take a place again and again by a rule such as "FREQ=WEEKLY;COUNT=10": all days or none, or what is free."""
+        body = {**msgspec.to_builtins(wish), "rrule": rrule, "mode": "all" if whole else "free"}
+        return await self._write("/api/v1/series", body, Planned, key=key, signed=True)
+
+    async def series(self, series_id: str) -> Series:
+        """A series of one's own. Raises Refused with status 404."""
+        return await self._read(f"/api/v1/series/{quote(series_id, safe='')}", Series, signed=True)
+
+    async def cancel_series(
+        self, series_id: str, *, from_booking_id: str | None = None, reason: str = "", key: str | None = None
+    ) -> GivenUp:
+        """Give up what has not begun of a series, or what is left from one of its bookings on."""
+        given = {"from_booking_id": from_booking_id, "reason": reason}
+        body = {name: value for name, value in given.items() if value}
+        path = f"/api/v1/series/{quote(series_id, safe='')}/cancel"
+        return await self._write(path, body, GivenUp, key=key, signed=True)
 
     async def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

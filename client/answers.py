@@ -129,6 +129,49 @@ class Step(Struct, frozen=True):
     revision: str | None = None
 
 
+class Alternative(Struct, frozen=True):
+    """A free place that a refusal offers."""
+
+    space_id: str
+    seat_id: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class Occurrence(Struct, frozen=True):
+    """One day of a new series: a booking ("ok"), or why there is none."""
+
+    starts_at: datetime
+    code: str
+    booking: Booking | None = None
+    alternatives: list[Alternative] = field(default_factory=list)
+
+
+class Planned(Struct, frozen=True):
+    """What became of each day of a new series; on the days of `passed_over` the clocks jump over the time."""
+
+    id: str
+    rrule: str
+    items: list[Occurrence]
+    passed_over: list[str] = field(default_factory=list)
+
+
+class Series(Struct, frozen=True):
+    """A series and its bookings as they are now."""
+
+    id: str
+    user_id: str
+    rrule: str
+    items: list[Booking]
+
+
+class GivenUp(Struct, frozen=True):
+    """What was cancelled of a series, and what could not be any more."""
+
+    cancelled: list[Booking]
+    kept: list[Booking]
+
+
 class Steps(Struct, frozen=True):
     """What has become of a booking, oldest first."""
 
@@ -140,15 +183,6 @@ class BookingPage(Struct, frozen=True):
 
     items: list[Booking]
     next: str | None = None
-
-
-class Alternative(Struct, frozen=True):
-    """A free place that a refusal offers."""
-
-    space_id: str
-    seat_id: str
-    starts_at: datetime
-    ends_at: datetime
 
 
 class Placed(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client import drawing, invocation
-from client.answers import Booking, Space, Wish
+from client.answers import Booking, Planned, Series, Space, Wish
 from client.errors import Refused
 
 if TYPE_CHECKING:
@@ -156,4 +156,92 @@ def steps(booking_id: str) -> None:
         click.echo(f"{step.at:%Y-%m-%d %H:%M}  {step.kind:<10} {place}{why}")
 
 
-COMMANDS: dict[str, click.Command] = {"basket": basket, "move": move, "steps": steps}
+@click.group()
+def series() -> None:
+    """The same place again and again, every week."""
+
+
+@series.command("book")
+@click.argument("seat")
+@click.argument("date", metavar="FIRST-DATE")
+@click.argument("time")
+@click.option(
+    "--rule", required=True, help="RFC 5545, as FREQ=WEEKLY;BYDAY=TU,TH;COUNT=10 or …;UNTIL=20261231"
+)
+@click.option("--free", is_flag=True, help="Book whichever days are free. [default: all or none]")
+@click.option("--space", "space_id", metavar="ID", help="Needed when several coworkings have that seat.")
+@click.option(
+    "--slots", type=click.IntRange(min=1), default=1, show_default=True, help="How many slots in a row."
+)
+@invocation.everywhere
+def series_book(
+    seat: str, date: str, time: str, rule: str, free: bool, space_id: str | None, slots: int
+) -> None:
+    """Book SEAT from FIRST-DATE on at TIME, all local to the coworking, on every day that the rule names.
+
+    \b
+    Example:
+      deskraft series book A1 2026-12-01 10:00 --rule "FREQ=WEEKLY;COUNT=8" --free
+    """
+    spaces: dict[str, Space] = {}
+
+    async def work(client: Client) -> Planned:
+        spaces.update({space.id: space for space in await client.spaces()})
+        return await client.plan(wish_of(spaces, space_id, seat, date, time, slots), rule, whole=not free)
+
+    def explain(refused: Refused) -> None:
+        _tell_each(refused, [f"day {number}" for number in range(1, len(refused.problem.items) + 1)], spaces)
+
+    planned = invocation.run(work, explain=explain)
+    if invocation.wants_json():
+        invocation.print_json(planned)
+        return
+    for item in planned.items:
+        if item.booking is not None:
+            _tell("Booked", item.booking, spaces)
+        else:
+            click.echo(f"Not {item.starts_at:%Y-%m-%d %H:%M}: {item.code}")
+    for day in planned.passed_over:
+        click.echo(f"Not {day}: the clocks jump over that time")
+    click.echo(
+        f"Give up what is left of it with: deskraft series cancel {planned.id}{invocation.server_option()}"
+    )
+
+
+@series.command("show")
+@click.argument("series_id", metavar="SERIES")
+@invocation.everywhere
+def series_show(series_id: str) -> None:
+    """The bookings of SERIES as they are now."""
+
+    async def work(client: Client) -> tuple[Series, dict[str, Space]]:
+        return await client.series(series_id), {space.id: space for space in await client.spaces()}
+
+    found, spaces = invocation.run(work)
+    if invocation.wants_json():
+        invocation.print_json(found)
+    else:
+        click.echo(found.rrule)
+        drawing.draw_bookings(drawing.console(), found.items, spaces)
+
+
+@series.command("cancel")
+@click.argument("series_id", metavar="SERIES")
+@click.option(
+    "--from", "from_booking_id", metavar="BOOKING", help="Only this booking and those that begin later."
+)
+@click.option("--reason", default="", help="For the history.")
+@invocation.everywhere
+def series_cancel(series_id: str, from_booking_id: str | None, reason: str) -> None:
+    """Give up what has not begun of SERIES."""
+    done = invocation.run(
+        lambda client: client.cancel_series(series_id, from_booking_id=from_booking_id, reason=reason)
+    )
+    if invocation.wants_json():
+        invocation.print_json(done)
+    else:
+        kept = f", {len(done.kept)} kept: too late to cancel" if done.kept else ""
+        click.echo(f"Cancelled {len(done.cancelled)} bookings{kept}.")
+
+
+COMMANDS: dict[str, click.Command] = {"basket": basket, "move": move, "steps": steps, "series": series}

@@ -25,7 +25,10 @@ from client.answers import (
     BookingPage,
     Changed,
     Cluster,
+    GivenUp,
     Leader,
+    Planned,
+    Series,
     Session,
     Snapshot,
     Space,
@@ -166,6 +169,21 @@ class Client:
     def cancel(self, booking_id: str, *, reason: str = "", key: str | None = None) -> Booking:
         """Give a booking back."""
         return self._run(self._client.cancel(booking_id, reason=reason, key=key))
+
+    def plan(self, wish: Wish, rrule: str, *, whole: bool = True, key: str | None = None) -> Planned:
+        """Take a place again and again by a rule: all days or none, or what is free."""
+        return self._run(self._client.plan(wish, rrule, whole=whole, key=key))
+
+    def series(self, series_id: str) -> Series:
+        """A series of one's own."""
+        return self._run(self._client.series(series_id))
+
+    def cancel_series(
+        self, series_id: str, *, from_booking_id: str | None = None, reason: str = "", key: str | None = None
+    ) -> GivenUp:
+        """Give up what is left of a series."""
+        work = self._client.cancel_series(series_id, from_booking_id=from_booking_id, reason=reason, key=key)
+        return self._run(work)
 
     def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

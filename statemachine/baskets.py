@@ -6,6 +6,8 @@ either. What is not to be had is told for each of them, with free places beside 
 
 from __future__ import annotations
 
+from typing import cast
+
 from statemachine import policies
 from statemachine.bookings import claim, confirm, end_of, fault_of, obstacle_to
 from statemachine.commands import BookSeat, BookTogether, Envelope
@@ -26,6 +28,11 @@ def book_together(tables: Tables, entry: Entry, envelope: Envelope, command: Boo
     items = command.items
     if not 0 < len(items) <= MAX_BASKET_ITEMS or len({item.booking_id for item in items}) != len(items):
         return entry.refuse("malformed")
+    return book_all(tables, entry, tables.sessions[envelope.session_id].user_id, items)
+
+
+def book_all(tables: Tables, entry: Entry, user_id: str, items: tuple[BookSeat, ...]) -> Outcome:
+    """Take all places, or none and say why."""
     faults = [fault_of(tables, entry, item) for item in items]
     for code in RESOLVE_AGAIN:
         if code in faults:
@@ -33,7 +40,6 @@ def book_together(tables: Tables, entry: Entry, envelope: Envelope, command: Boo
     for fault in faults:
         if fault is not None:
             return _refusal(entry, fault, [Placed(each or "ok") for each in faults])
-    user_id = tables.sessions[envelope.session_id].user_id
     breaches = [
         policies.breach_by_booking(tables, entry, user_id, item, beside=items[:place])
         for place, item in enumerate(items)
@@ -63,6 +69,12 @@ def unclaim(tables: Tables, want: BookSeat) -> None:
     days = tables.occupancy.seat(want.space_id, want.seat_id)
     assert days is not None, "it was claimed"
     tables.occupancy.release(days, want.start_cell, end_of(want))
+
+
+def refusal_of_several(entry: Entry, placed: tuple[Placed, ...]) -> Outcome:
+    """None of several wishes could be had: the code of one that another try may bring, before one that nothing brings."""
+    taken = any(each.code == "seat-taken" for each in placed)
+    return _refusal(entry, "seat-taken" if taken else cast("Code", placed[0].code), list(placed))
 
 
 def _refusal(entry: Entry, code: Code, placed: list[Placed]) -> Outcome:

@@ -175,6 +175,25 @@ class PutSeat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     consent: Consent
 
 
+class BookSeries(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=33):
+    """Take a place on each of several days for the session's user; `whole`: all of them or none, otherwise what is free.
+    `rule` is what they were made from, to be shown.
+    """
+
+    series_id: str
+    rule: str
+    whole: bool
+    items: tuple[BookSeat, ...]
+
+
+class CancelSeries(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=34):
+    """Give up what has not begun of a series; with `from_booking_id` only what begins no earlier than that booking."""
+
+    series_id: str
+    from_booking_id: str
+    reason: str
+
+
 Command = (
     BirthCluster
     | RegisterUser
@@ -189,6 +208,8 @@ Command = (
     | BookTogether
     | MoveBooking
     | CancelBookingBecause
+    | BookSeries
+    | CancelSeries
 )
 
 

@@ -47,6 +47,7 @@ class FrozenTables:
         "_client_keys",
         "_node_keys",
         "_seat_details",
+        "_series",
         "_sessions",
         "_sessions_by_user",
         "_space_rules",
@@ -76,6 +77,7 @@ class FrozenTables:
         self._node_keys = tables.node_keys.view()
         self._client_keys = tables.client_keys.view()
         self._steps = tables.steps.view()
+        self._series = tables.series_list.view()
         self.counts = (
             len(self._spaces),
             len(self._space_rules),
@@ -85,6 +87,7 @@ class FrozenTables:
             len(self._booking_ids),
             len(self._node_keys) + len(self._client_keys),
             len(self._steps),
+            len(self._series),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -98,6 +101,7 @@ class FrozenTables:
             self._walk_bookings(),
             self._walk_outcomes(),
             self._steps.runs(),
+            self._series.runs(),
         )
 
     def _walk_seat_details(self) -> Iterator[list[SeatDetails]]:

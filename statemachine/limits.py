@@ -16,6 +16,7 @@ MAX_BOOKING_SLOTS = 288  # off-grid
 MAX_AFFECTED = 5_000  # bookings touched by one change of a space or seat: too-many-affected
 MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
 MAX_BASKET_ITEMS = 20  # seats and times in one request: invalid-body
+MAX_SERIES_BOOKINGS = 60  # of one series: invalid-body
 MAX_STEPS_PER_BOOKING = (
     100  # changes of one booking that its history keeps; cancelling is always possible: too-many-changes
 )

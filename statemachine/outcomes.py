@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from statemachine.premises import Affected, Limit, SpaceChange
-from statemachine.records import Alternative, Booking, Session, Space, Together, User
+from statemachine.records import Alternative, Booking, Planned, Session, Space, Together, User
 
 Code = Literal[
     "ok",
@@ -37,6 +37,7 @@ Code = Literal[
     "booking-cancelled",  # too late to move
     "booking-begun",  # the same
     "booking-changed",  # the booking is not the one that a move was made from: resolve again
+    "series-not-found",  # or another user's
     "too-many-changes",  # the history of the booking is full
     "duplicate-id",  # an identifier made outside exists already
     # Spaces and seats (spaces.py).
@@ -68,7 +69,9 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     code: Code
     index: int
     position: int
-    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | None = None
+    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | Planned | None = (
+        None
+    )
     alternatives: tuple[Alternative, ...] = ()
 
     @property

@@ -118,7 +118,7 @@ class Alternative(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
 class Placed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What became of one of several wishes: a booking, or the code of its refusal with free places."""
 
-    code: str
+    code: str  # of `outcomes.Code`
     booking: Booking | None = None
     alternatives: tuple[Alternative, ...] = ()
 
@@ -127,3 +127,22 @@ class Together(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     """The answer to several wishes at once, in their order."""
 
     items: tuple[Placed, ...]
+
+
+class Planned(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="planned"):
+    """The answer to a series: for each of its starts what became of it."""
+
+    series_id: str
+    starts: tuple[int, ...]
+    items: tuple[Placed, ...]
+
+
+class Series(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="series"):
+    """Bookings that were made by one rule (RFC 5545, as it was asked for)."""
+
+    id: str
+    user_id: str
+    rule: str
+    booking_ids: tuple[str, ...]
+    created_at_ms: int
+    revision: str

@@ -32,7 +32,7 @@ from msgspec import Struct
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Session, Space, Step, User
+from statemachine.records import Booking, Series, Session, Space, Step, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 
 FORMAT = "deskraft.state"
@@ -117,6 +117,13 @@ class StepRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     rows: list[Step]
 
 
+class SeriesRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=31):
+    """Series of bookings from the row `first` on, in the order of the log."""
+
+    first: int
+    rows: list[Series]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -133,6 +140,7 @@ _Rows = (
     | BookingRows
     | OutcomeRows
     | StepRows
+    | SeriesRows
 )
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -143,6 +151,7 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "bookings": BookingRows,
     "outcomes": OutcomeRows,
     "steps": StepRows,
+    "series": SeriesRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -367,6 +376,13 @@ def _load_steps(tables: Tables, rows: list[Step]) -> None:
         tables.add_step(step)
 
 
+def _load_series(tables: Tables, rows: list[Series]) -> None:
+    for series in rows:
+        _require(series.id not in tables.series, "a series twice")
+        _require(all(each in tables.bookings for each in series.booking_ids), "a series of no bookings")
+        tables.add_series(series)
+
+
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -376,6 +392,7 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     BookingRows: _load_bookings,
     OutcomeRows: _load_outcomes,
     StepRows: _load_steps,
+    SeriesRows: _load_series,
 }
 
 

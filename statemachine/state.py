@@ -23,13 +23,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from statemachine import baskets, bookings, cancelling, history, moves, snapshot, spaces, users
+from statemachine import baskets, bookings, cancelling, history, moves, series, snapshot, spaces, users
 from statemachine.commands import (
     BirthCluster,
     BookSeat,
+    BookSeries,
     BookTogether,
     CancelBooking,
     CancelBookingBecause,
+    CancelSeries,
     CloseSession,
     CreateSpace,
     Envelope,
@@ -96,6 +98,8 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     CancelBookingBecause: (cancelling.cancel_booking, True),
     BookTogether: (baskets.book_together, True),
     MoveBooking: (moves.move_booking, True),
+    BookSeries: (series.book_series, True),
+    CancelSeries: (series.cancel_series, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -24,7 +24,17 @@ from statemachine.occupancy import Occupancy, SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
 from statemachine.pages import Pages
 from statemachine.premises import Affected, Limit, SeatDetails, SpaceRules, seat_name
-from statemachine.records import CELL_MS, CELLS_PER_DAY, Alternative, Booking, Session, Space, Step, User
+from statemachine.records import (
+    CELL_MS,
+    CELLS_PER_DAY,
+    Alternative,
+    Booking,
+    Series,
+    Session,
+    Space,
+    Step,
+    User,
+)
 
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
@@ -84,10 +94,12 @@ class Tables:
         self.outcomes: dict[str, Remembered] = {}  # by `key_name`
         self.audit: Pages[AuditRecord] = Pages()  # oldest first
         self.steps: Pages[Step] = Pages()  # of all histories, in the order of the log; none is dropped
+        self.series: dict[str, Series] = {}
         # Derived from here on.
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
         self.booking_ids: Pages[str] = Pages()  # the same
+        self.series_list: Pages[Series] = Pages()  # the same
         self.occupancy = Occupancy()
         self.alternatives = Finder(self.occupancy)
         self.users_by_login: dict[str, str] = {}
@@ -300,6 +312,11 @@ class Tables:
             # The order of the log, as a restored state would have it.
             ordered = tuple(each for each in self.bookings_by_user[booking.user_id] if each in others)
             self.live_by_day[name] = _of_day(ordered)
+
+    def add_series(self, series: Series) -> None:
+        """Add a series. Its record never changes."""
+        self.series[series.id] = series
+        self.series_list.append(series)
 
     def add_step(self, step: Step) -> None:
         """Add a line to the history of a booking."""

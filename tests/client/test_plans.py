@@ -71,3 +71,29 @@ def test_steps_and_reasons(shell: Shell, node: FakeNode) -> None:
     node.on("POST /api/v1/bookings/b1/cancel", ok(BOOKING | {"status": "cancelled"}))
     assert shell("cancel", "b1", "--reason", "ill").exit_code == 0
     assert node.asked("POST /api/v1/bookings/b1/cancel")[0].body == {"reason": "ill"}
+
+
+def test_a_series(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    items = [
+        {"starts_at": BOOKING["starts_at"], "code": "ok", "booking": BOOKING, "alternatives": []},
+        {"starts_at": "2026-12-08T10:00:00+03:00", "code": "seat-taken", "booking": None, "alternatives": []},
+    ]
+    made = {"id": "s1", "rrule": "FREQ=WEEKLY;COUNT=3", "items": items, "passed_over": ["2026-12-15"]}
+    node.on("POST /api/v1/series", ok(made, 201))
+    result = shell("series", "book", "A1", "2026-12-01", "10:00", "--rule", "FREQ=WEEKLY;COUNT=3", "--free")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Booked A1")
+    assert lines[1] == "Not 2026-12-08 10:00: seat-taken"
+    assert lines[2].startswith("Not 2026-12-15")
+    assert lines[3].endswith("deskraft series cancel s1")
+    place = {"space_id": "hq", "seat_id": "A1", "date": "2026-12-01", "time": "10:00"}
+    (asked,) = node.asked("POST /api/v1/series")
+    assert asked.body == {**place, "rrule": "FREQ=WEEKLY;COUNT=3", "mode": "free"}
+    node.on("GET /api/v1/series/s1", ok({"id": "s1", "user_id": "u1", "rrule": "R", "items": [BOOKING]}))
+    assert "confirmed" in shell("series", "show", "s1").stdout
+    node.on("POST /api/v1/series/s1/cancel", ok({"cancelled": [BOOKING], "kept": [BOOKING]}))
+    result = shell("series", "cancel", "s1", "--from", "b1")
+    assert result.stdout == "Cancelled 1 bookings, 1 kept: too late to cancel.\n"
+    assert node.asked("POST /api/v1/series/s1/cancel")[0].body == {"from_booking_id": "b1"}
