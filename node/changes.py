@@ -190,14 +190,14 @@ class Changes:
 
     def _wanted(self, now_in_force: Configuration, now: float) -> Configuration:
         core = self._core
-        met = {core.node_id: core.incarnation}
+        met = {core.node_id: core.introduction()}
         for member_id in core.present:
             introduction = core.introductions[member_id]
             if introduction.founding not in ("", now_in_force.founding):
                 if not now_in_force.founded:
                     return now_in_force  # the cluster was founded long ago, and this disk does not know of it
                 continue
-            met[member_id] = introduction.incarnation
+            met[member_id] = introduction
         if not now_in_force.founded:
             assert self._led_since is not None
             complete = all(voter_id in met for voter_id in now_in_force.voters)

@@ -111,6 +111,16 @@ class Config:
     joined_by: membership.Placed | None = None
     wants_vote: bool = True
 
+    def reaches(self, member_id: str) -> tuple[str, int] | None:
+        """Where cluster.yml says that this node reaches a member's peer port; None when it does not name that member.
+
+        Who the members are is the cluster's own record. How one is reached may differ from machine to machine, so the file counts there.
+        """
+        address = self.nodes.get(member_id)
+        if address is None or self.joined_by is not None:
+            return None
+        return address.raft_host, address.raft_port
+
     @property
     def birth(self) -> membership.Placed:
         """The configuration that a new directory begins with; later the log and its snapshots count."""

@@ -288,7 +288,10 @@ class Driver:
         version = self.core.configuration_version
         if version != self._links_looked_at:
             self._links_looked_at = version
-            addresses = {peer_id: parse_address(raft) for peer_id, raft in self.core.addresses().items()}
+            addresses = {
+                peer_id: self._config.reaches(peer_id) or parse_address(raft)
+                for peer_id, raft in self.core.addresses().items()
+            }
             self._mesh.set_peers(
                 {peer_id: address for peer_id, address in addresses.items() if address is not None}
             )

@@ -179,14 +179,21 @@ def _with_promoted(old: Configuration, seat: Seat) -> Configuration:
     return _with(old, seat.id, msgspec.structs.replace(seat, voter=True))
 
 
-def pinned(old: Configuration, incarnations: Mapping[str, str], founding: str) -> Configuration:
-    """`old` with the disks that have been met written into open seats, and the founding name when it had none."""
-    seats = tuple(
-        msgspec.structs.replace(seat, incarnation=incarnations[seat.id])
-        if seat.incarnation == "" and seat.id in incarnations
-        else seat
-        for seat in old.seats
-    )
+def pinned(old: Configuration, met: Mapping[str, Introduction], founding: str) -> Configuration:
+    """`old` with the disks that have been met written into open seats, and the founding name when it had none.
+
+    The founding configuration has the addresses that the members give of themselves: each file may name the others as they
+    are reached from its own machine.
+    """
+
+    def settled(seat: Seat) -> Seat:
+        introduction = met.get(seat.id)
+        if seat.incarnation != "" or introduction is None:
+            return seat
+        raft = seat.raft if old.founded else introduction.raft or seat.raft
+        return msgspec.structs.replace(seat, incarnation=introduction.incarnation, raft=raft)
+
+    seats = tuple(map(settled, old.seats))
     if seats == old.seats and old.founded:
         return old
     return Configuration(old.founding or founding, seats)

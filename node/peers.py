@@ -26,6 +26,7 @@ log = logging.getLogger("deskraft.peers")
 
 MAX_STRANGERS = 64
 REDIAL_SECONDS = (0.05, 0.2)
+OTHER_ADDRESS_SECONDS = 10.0
 REFUSED_REDIAL_SECONDS = (0.2, 2.0)  # after the first refusal, and at most; doubled in between
 
 Address = tuple[str, int]
@@ -126,6 +127,11 @@ class Mesh:
         for peer_id, address in wanted.items():
             if peer_id not in self._dialling:
                 self._dialling[peer_id] = _Dialling(self, peer_id, address)
+
+    def said_by(self, peer_id: str) -> Address | None:
+        """Where a peer whose link to us stands says that it listens."""
+        link = self._accepted.get(peer_id)
+        return None if link is None else parse_address(link.introduction.raft)
 
     def _stop_dialling(self, peer_id: str) -> None:
         task = self._dialling.pop(peer_id).stop()
@@ -240,7 +246,11 @@ class Mesh:
 
 
 class _Dialling:
-    """Keeps one peer dialled until `stop`."""
+    """Keeps one peer dialled until `stop`.
+
+    When that has failed for OTHER_ADDRESS_SECONDS while the peer's own link to us stands, every other attempt goes to where it says that it listens:
+    the address that we were given may be an old one.
+    """
 
     def __init__(self, mesh: Mesh, peer_id: str, address: Address) -> None:
         self.address = address
@@ -249,6 +259,8 @@ class _Dialling:
         self._silent = 0  # handshakes in a row that ended without an answer that could be believed
         self._refused = 0  # refusals in a row
         self._logged = ""
+        self._failing_since: float | None = None
+        self._attempts = 0
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> asyncio.Task[None]:
@@ -276,11 +288,23 @@ class _Dialling:
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 _, link = await loop.create_connection(
-                    lambda: DialledLink(self._mesh, self._peer_id), *self.address
+                    lambda: DialledLink(self._mesh, self._peer_id), *self._next_address(loop.time())
                 )
         except (OSError, TimeoutError, UnicodeError):  # the last: a name that no resolver takes
+            self._failing_since = self._failing_since or loop.time()
             return None
+        self._failing_since = None
         return link
+
+    def _next_address(self, now: float) -> Address:
+        self._attempts += 1
+        if (
+            self._failing_since is None
+            or now - self._failing_since < OTHER_ADDRESS_SECONDS
+            or self._attempts % 2
+        ):
+            return self.address
+        return self._mesh.said_by(self._peer_id) or self.address
 
     @staticmethod
     def _give_up_unless_answered(link: DialledLink) -> None:

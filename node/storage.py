@@ -195,7 +195,7 @@ def check_members(opened: Opened, identity: Identity, named: Placed) -> str:
     listed = ", ".join(f"{id_} ({raft})" for id_, (raft, _) in sorted(ours.items()))
     return (
         f"the nodes that cluster.yml names are not the members of the cluster (entry {latest.index}): {listed}. "
-        "The file is not asked about them any more; deskraft cluster changes them"
+        "The file says how this node reaches those that it names, and nothing else any more; deskraft cluster changes the members"
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from node import peers
 from node.links import MAX_ANSWER_BYTES
 from node.membership import Introduction
 from node.secret import Secret
@@ -215,3 +216,23 @@ async def test_an_address_that_is_none_is_not_dialled(net: Net, raft: str) -> No
     await until(lambda: one.payloads("n9") == [b"here"])
     assert not one.up
     assert all(not dialling._task.done() for dialling in one.mesh._dialling.values())
+
+
+async def test_a_peer_that_has_moved_is_found_where_it_says(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our file has an old address of it; while its own link to us stands, what it says of itself is tried as well."""
+    monkeypatch.setattr(peers, "OTHER_ADDRESS_SECONDS", 0.2)
+    old = {**net.addresses, "n2": ("127.0.0.1", free_port())}
+    one = await net.end("n1", addresses=old)
+    await net.end("n2")
+    await until(lambda: "n2" in one.up)
+
+
+async def test_a_file_that_is_right_is_followed(net: Net) -> None:
+    """What a peer says of itself is not asked while the address that we were given works: it may be one that only its own machine reaches."""
+    one, two = await net.end("n1"), await net.end("n2")
+    two.raft = f"127.0.0.1:{free_port()}"
+    await until(lambda: "n2" in one.up and "n1" in two.up)
+    one.mesh.redial("n2")
+    await until(lambda: one.downs == 1 and "n2" in one.up)
