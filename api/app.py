@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, baskets, bookings, evidence, members, moves, names, operations, series, spaces
+from api import accounts, baskets, bookings, evidence, members, moves, names, operations, series, shaping, spaces
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
@@ -27,6 +27,7 @@ from node.secret import Secret
 API_CALLS = (
     *accounts.CALLS,
     *spaces.CALLS,
+    *shaping.CALLS,
     *bookings.CALLS,
     *baskets.CALLS,
     *moves.CALLS,

@@ -16,12 +16,12 @@ from aiohttp import web
 from api.answers import raw_json_answer
 from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, STATUS, WHEN, Call
 from api.exchange import Exchange
-from api.ids import uuid7
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
-from api.timegrid import cell_of_instant, grid_for
-from api.views import alternative_views, etag, status_at
-from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause
+from api.timegrid import cell_of_instant
+from api.views import etag, status_at
+from api.wishes import refusal_of, wish
+from statemachine.commands import CancelBooking, CancelBookingBecause
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space
 from statemachine.state import State
@@ -60,9 +60,7 @@ async def reserve(
         if space is None:
             raise Refusal(nowhere)
         start_cell = start_of(space)
-        command = BookSeat(
-            uuid7(replica.now_ms()), space.id, seat_id, start_cell, slots, grid_for(space, start_cell, slots)
-        )
+        command = wish(exchange, space, seat_id, start_cell, slots)
         outcome = await exchange.execute(
             command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
         )
@@ -73,10 +71,7 @@ async def reserve(
         assert isinstance(outcome.result, Booking)
         location = ("Location", BOOKING_PATH + outcome.result.id)
         return _booking_answer(exchange, outcome, status=201, extra=(location,))
-    if outcome.code == "seat-taken":
-        members = {"alternatives": alternative_views(outcome, replica.state)}
-        raise Refusal("seat-taken", members=members)
-    raise Refusal(outcome.code)
+    raise refusal_of(exchange, outcome)
 
 
 async def give_back(exchange: Exchange, body: Body, booking_id: str, reason: str = "") -> web.Response:
@@ -92,7 +87,7 @@ async def give_back(exchange: Exchange, body: Body, booking_id: str, reason: str
         session_id=identity.session_id,
     )
     if not outcome.ok:
-        raise Refusal(outcome.code)
+        raise refusal_of(exchange, outcome)
     return _booking_answer(exchange, outcome, status=200)
 
 
@@ -194,6 +189,12 @@ BOOK_PROBLEMS = (
     "off-grid",
     "closed",
     "past",
+    "out-of-service",
+    "beyond-horizon",
+    "too-long",
+    "too-many-live",
+    "too-many-that-day",
+    "seated-elsewhere",
     "key-reused",
     "too-many-keys",
     "overloaded",
@@ -203,6 +204,7 @@ BOOK_PROBLEMS = (
 CANCEL_PROBLEMS = (
     "booking-not-found",
     "booking-completed",
+    "too-late-to-cancel",
     "key-reused",
     "too-many-keys",
     "overloaded",

@@ -46,7 +46,7 @@ class Call:
     `Idempotency-Key`.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     summary: str
     handler: Handler

@@ -30,7 +30,7 @@ BUDGET_SECONDS = 2.1  # for the cluster's part; leaves time to answer
 REQUEST_SECONDS = 2.35  # for the whole; the promise to clients is 2.5
 
 _EXPOSED_HEADERS = "Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After"
-_ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match"
 _PREFLIGHT_SECONDS = "600"
 
 log = logging.getLogger("deskraft.api")

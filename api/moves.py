@@ -68,7 +68,7 @@ async def move(exchange: Exchange, body: MoveBody) -> web.Response:
             return None
         start_cell = booking.start_cell if start_of is None else start_of(space)
         slots = body.slots or -(-(booking.end_cell - booking.start_cell) // space.slot_cells)
-        grid = grid_for(space, start_cell, slots)
+        grid = grid_for(space, start_cell, slots, state.space_rules.get(space.id))
         want = BookSeat(booking.id, space.id, body.seat_id or booking.seat_id, start_cell, slots, grid)
         return MoveBooking(expected or booking.revision, want)
 

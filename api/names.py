@@ -14,6 +14,7 @@ from api.exchange import Exchange
 from api.problems import Refusal
 from api.shapes import BookBody, BookingsView, BookingView, CancelBody
 from api.timegrid import cell_of_local
+from api.views import is_retired
 from api.wishes import local_of
 from statemachine.records import Space
 from statemachine.state import State
@@ -42,7 +43,11 @@ def _space_of(state: State, body: BookBody) -> Space | None:
     """The space that is named, or the only one that has the seat; None when there is none."""
     if body.space is not None:
         return state.spaces.get(body.space)
-    having = [space for space in state.spaces.values() if any(seat.id == body.seat for seat in space.seats)]
+    having = [
+        space
+        for space in state.spaces.values()
+        if any(seat.id == body.seat for seat in space.seats) and not is_retired(state, space.id)
+    ]
     if len(having) > 1:
         names = ", ".join(space.id for space in having[:10])
         raise Refusal(

@@ -101,7 +101,7 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
     ]
     reads = call.method == "GET" and call.access != "node"
     parameters += [_in_query(parameter) for parameter in (*call.query, *((CONSISTENCY,) if reads else ()))]
-    if call.method == "POST" and call.keyed:
+    if call.method in ("POST", "PATCH") and call.keyed:
         parameters.append(
             {
                 "name": "Idempotency-Key",

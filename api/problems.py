@@ -110,6 +110,7 @@ KINDS: dict[str, Kind] = {
         "Accepted bookings are touched",
         "Nothing was done. Look at `affected`, and repeat with its `token` and what shall become of them.",
     ),
+    "change-too-wide": Kind(409, "The change reaches too far", "Nothing was done."),
     "too-many-affected": Kind(
         409, "Too many bookings to cancel at once", "Nothing was done. Change less at a time, or keep them."
     ),

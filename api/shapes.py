@@ -121,33 +121,6 @@ class TokensView(Struct, frozen=True):
     refresh_token: str
 
 
-class SeatView(Struct, frozen=True):
-    """One desk."""
-
-    id: str
-    label: str
-
-
-class SpaceView(Struct, frozen=True):
-    """A coworking; opening hours are local, `closes` may be 24:00."""
-
-    id: str
-    name: str
-    timezone: str
-    opens: str
-    closes: str
-    slot_minutes: int
-    seats: list[SeatView]
-    revision: str
-
-
-class SpacesView(Struct, frozen=True):
-    """All spaces."""
-
-    items: list[SpaceView]
-    next: str | None
-
-
 class SlotView(Struct, frozen=True):
     """One slot of a day."""
 
@@ -279,6 +252,17 @@ class PlacedView(Struct, frozen=True):
     alternatives: list[AlternativeView]
 
 
+class AffectedView(Struct, frozen=True):
+    """Accepted bookings that a change of a space or seat touches: how many, the token that names this list of them, and
+    the first of them as of the log index.
+    """
+
+    count: int
+    token: str
+    index: int
+    bookings: list[BookingView]
+
+
 class ProblemView(Struct, frozen=True, omit_defaults=True):
     """An error, RFC 9457."""
 
@@ -288,4 +272,10 @@ class ProblemView(Struct, frozen=True, omit_defaults=True):
     detail: str
     errors: list[FieldErrorView] = []
     alternatives: list[AlternativeView] = []
+    limit: Annotated[
+        int | None, Meta(description="The limit of the space's policy that the refusal rests on.")
+    ] = None
+    affected: Annotated[AffectedView | None, Meta(description="The bookings that a change would touch.")] = (
+        None
+    )
     items: list[PlacedView] = []

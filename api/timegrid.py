@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 
 from api.problems import Refusal
 from statemachine.commands import DayGrid
+from statemachine.premises import Hours, SpaceRules, hours_on
 from statemachine.records import CELL_SECONDS, Space
 
 FIRST_YEAR = 2000
@@ -76,13 +77,23 @@ def _window(zone_name: str, opens: int, closes: int, slot_cells: int, day: date)
     return Window(start_cell, max(0, end_cell - start_cell) // slot_cells)
 
 
-def window_of(space: Space, day: date) -> Window:
-    """The slots of a space on one local day, possibly none."""
-    return _window(space.timezone, space.opens_minutes, space.closes_minutes, space.slot_cells, day)
+def window_of(space: Space, day: date, rules: SpaceRules | None = None) -> Window:
+    """The slots of a space on one local day, possibly none. `rules` are those that administrators have set, if any."""
+    opens, closes = space.opens_minutes, space.closes_minutes
+    if rules is not None:
+        hours = hours_on(rules, Hours(opens, closes), day.toordinal())
+        opens, closes = hours.opens_minutes, hours.closes_minutes
+    return _window(space.timezone, opens, closes, space.slot_cells, day)
 
 
-def grid_for(space: Space, start_cell: int, slots: int) -> DayGrid:
-    """The windows that a booking of `slots` from `start_cell` could touch.
+def open_cells(zone_name: str, hours: Hours, day: date) -> tuple[int, int]:
+    """The whole cells between opening and closing on one local day; equal when there are none."""
+    start_cell, count = _window(zone_name, hours.opens_minutes, hours.closes_minutes, 1, day)
+    return start_cell, start_cell + count
+
+
+def grid_for(space: Space, start_cell: int, slots: int, rules: SpaceRules | None) -> DayGrid:
+    """The windows that a booking of `slots` from `start_cell` could touch, by the rules that administrators have set.
 
     Those are of the local days from the one before its start to the one after its end: a space open around the
     clock needs the neighbours, and the alternatives to a taken seat may lie on them.
@@ -90,7 +101,7 @@ def grid_for(space: Space, start_cell: int, slots: int) -> DayGrid:
     day = local_date(space, start_cell)
     last = local_date(space, start_cell + slots * space.slot_cells) + _DAY
     days = _days(day - _DAY, min(last, day + _DAY * (MAX_GRID_DAYS - 2)))
-    windows = [window_of(space, each) for each in days]
+    windows = [window_of(space, each, rules) for each in days]
     return DayGrid(
         space.revision, space.slot_cells, tuple((w.start_cell, w.slot_count) for w in windows if w.slot_count)
     )

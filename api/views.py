@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Literal
 
 import msgspec
 
-from api.shapes import AlternativeView, BookingView, SeatView, SpaceView, UserView
+from api.shapes import AlternativeView, BookingView, UserView
+from api.space_shapes import (
+    HoursView,
+    OutageView,
+    PolicyView,
+    SeatView,
+    SpaceView,
+    SpecialDaysView,
+    WeekView,
+)
 from api.timegrid import rfc3339_of_cell, rfc3339_of_ms, zone_of
-from statemachine.outcomes import Outcome
+from statemachine.premises import DAYS_OF_WEEK, Hours, Policy, SpecialDays
 from statemachine.records import CELL_MS, Alternative, Booking, Space, User
+from statemachine.spaces import rules_of
 from statemachine.state import State
 
 Status = Literal["confirmed", "cancelled", "completed"]
@@ -23,8 +34,18 @@ def user_view(user: User) -> UserView:
     return UserView(user.id, user.login, user.role)
 
 
-def space_view(space: Space) -> SpaceView:
-    """A space with its seats."""
+def is_retired(state: State, space_id: str) -> bool:
+    """Whether a space can no longer be booked."""
+    rules = state.space_rules.get(space_id)
+    return rules is not None and rules.retired
+
+
+def space_view(space: Space, state: State) -> SpaceView:
+    """A space with its rules and its seats."""
+    rules = rules_of(state, space.id)
+    usual = Hours(space.opens_minutes, space.closes_minutes)
+    week = rules.week or (usual,) * DAYS_OF_WEEK
+    seats = [seat_view(seat.id, seat.label, space, state) for seat in space.seats]
     return SpaceView(
         id=space.id,
         name=space.name,
@@ -32,9 +53,54 @@ def space_view(space: Space) -> SpaceView:
         opens=_clock(space.opens_minutes),
         closes=_clock(space.closes_minutes),
         slot_minutes=space.slot_minutes,
-        seats=[SeatView(seat.id, seat.label) for seat in space.seats],
+        seats=seats,
         revision=space.revision,
+        hours=WeekView(*map(_hours_view, week)),
+        special_days=[special_days_view(days) for days in rules.special_days],
+        zones=sorted({seat.zone for seat in seats if seat.zone is not None}),
+        policy=policy_view(rules.policy),
     )
+
+
+def seat_view(seat_id: str, label: str, space: Space, state: State) -> SeatView:
+    """A seat with what administrators have told of it; outages that are over are left out."""
+    details = state.details_of(space.id, seat_id)
+    if details is None:
+        return SeatView(seat_id, label)
+    zone = zone_of(space.timezone)
+    outages = [
+        OutageView(
+            rfc3339_of_cell(each.start_cell, zone), rfc3339_of_cell(each.end_cell, zone), each.reason or None
+        )
+        for each in details.outages
+        if each.end_cell * CELL_MS > state.now_ms
+    ]
+    attributes = list(details.attributes)
+    return SeatView(seat_id, details.label, details.zone or None, attributes, details.x, details.y, outages)
+
+
+def special_days_view(days: SpecialDays) -> SpecialDaysView:
+    """Dates with hours of their own."""
+    first, last = (date.fromordinal(each).isoformat() for each in (days.first_day, days.last_day))
+    hours = _hours_view(days.hours)
+    opens, closes = (hours.opens, hours.closes) if hours else (None, None)
+    return SpecialDaysView(first, last, opens, closes, days.reason or None)
+
+
+def policy_view(policy: Policy) -> PolicyView:
+    """The limits of a space; null: no such limit."""
+    return PolicyView(
+        horizon_days=policy.horizon_days or None,
+        longest_minutes=policy.longest_minutes or None,
+        live_bookings=policy.live_bookings or None,
+        daily_bookings=policy.daily_bookings or None,
+        one_seat_at_a_time=policy.one_seat_at_a_time,
+        cancel_cutoff_minutes=policy.cancel_cutoff_minutes or None,
+    )
+
+
+def _hours_view(hours: Hours) -> HoursView | None:
+    return None if hours.closed else HoursView(_clock(hours.opens_minutes), _clock(hours.closes_minutes))
 
 
 class BookingTexts:
@@ -75,7 +141,7 @@ def booking_view(booking: Booking, state: State, status: Status) -> BookingView:
         id=booking.id,
         space_id=booking.space_id,
         seat_id=booking.seat_id,
-        seat_label=_label(space, booking.seat_id),
+        seat_label=_label(state, space, booking.seat_id),
         user_id=booking.user_id,
         starts_at=rfc3339_of_cell(booking.start_cell, zone),
         ends_at=rfc3339_of_cell(booking.end_cell, zone),
@@ -92,11 +158,6 @@ def status_at(booking: Booking, now_ms: int) -> Status:
     if booking.status == "confirmed" and booking.end_cell * CELL_MS <= now_ms:
         return "completed"
     return booking.status
-
-
-def alternative_views(outcome: Outcome, state: State) -> list[AlternativeView]:
-    """The free places that came with a refusal, in the order of the state machine."""
-    return views_of(outcome.alternatives, state)
 
 
 def views_of(alternatives: Iterable[Alternative], state: State) -> list[AlternativeView]:
@@ -119,9 +180,12 @@ def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _label(space: Space | None, seat_id: str) -> str:
+def _label(state: State, space: Space | None, seat_id: str) -> str:
     if space is not None:
         for seat in space.seats:
             if seat.id == seat_id:
                 return seat.label
+        details = state.details_of(space.id, seat_id)
+        if details is not None:  # a retired seat
+            return details.label
     return seat_id

@@ -21,6 +21,7 @@ from api.timegrid import FIRST_YEAR, LAST_YEAR, cell_of_instant, cell_of_local, 
 from api.views import views_of
 from statemachine.commands import BookSeat, Command
 from statemachine.outcomes import Code, Outcome
+from statemachine.premises import Limit
 from statemachine.records import Space, Together
 from statemachine.state import State
 
@@ -94,8 +95,9 @@ def pointed(pointer: str, work: Callable[[], int]) -> int:
 
 def wish(exchange: Exchange, space: Space, seat_id: str, start_cell: int, slots: int) -> BookSeat:
     """The command that takes the place, under a new id."""
-    grid = grid_for(space, start_cell, slots)
-    return BookSeat(uuid7(exchange.services.replica.now_ms()), space.id, seat_id, start_cell, slots, grid)
+    replica = exchange.services.replica
+    grid = grid_for(space, start_cell, slots, replica.state.space_rules.get(space.id))
+    return BookSeat(uuid7(replica.now_ms()), space.id, seat_id, start_cell, slots, grid)
 
 
 async def carried_out(
@@ -136,5 +138,9 @@ def refusal_of(exchange: Exchange, outcome: Outcome, pointer: str = "/items") ->
             (f"{pointer}/{number}", each.code) for number, each in enumerate(placed) if each.code != "ok"
         ]
         return Refusal(outcome.code, errors=errors, members={"items": placed})
-    members = {"alternatives": views_of(outcome.alternatives, state)} if outcome.alternatives else None
+    members: dict[str, object] = {}
+    if outcome.alternatives:
+        members["alternatives"] = views_of(outcome.alternatives, state)
+    if isinstance(outcome.result, Limit):
+        members["limit"] = outcome.result.value
     return Refusal(outcome.code, members=members)

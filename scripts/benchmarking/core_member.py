@@ -145,7 +145,7 @@ def _grid(grids: dict[tuple[str, int], DayGrid], space: Space, cell: int) -> Day
     name = (space.id, cell)
     if name not in grids:
         grids.clear()
-        grids[name] = grid_for(space, cell, 1)
+        grids[name] = grid_for(space, cell, 1, None)
     return grids[name]
 
 
