@@ -144,6 +144,15 @@ KINDS: dict[str, Kind] = {
     "booking-begun": Kind(409, "The booking has begun", "A booking that has begun cannot be moved."),
     "booking-changed": Kind(503, "The booking is being changed", "Nothing was done.", retry=True),
     "too-many-changes": Kind(409, "The booking has been changed too often", "Cancel it and book anew."),
+    "user-blocked": Kind(403, "This user is blocked", "Ask an administrator."),
+    "password-change-needed": Kind(
+        403, "Change the password first", "It is a one-time password: nothing else can be done with it."
+    ),
+    "last-administrator": Kind(
+        409, "This is the last administrator", "Promote somebody else first; a blocked one does not count."
+    ),
+    "user-not-found": Kind(404, "There is no such user"),
+    "session-not-found": Kind(404, "You have no such session"),
     "duplicate-id": Kind(503, "An identifier was used twice", "Nothing was done. Retry.", retry=True),
 }
 

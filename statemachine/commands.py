@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from statemachine.limits import MAX_STAMP_MS
+from statemachine.people_commands import PeopleCommand
 from statemachine.premises import SeatDetails, SpaceRules, Then
 from statemachine.records import Role, Seat
 
@@ -210,6 +211,7 @@ Command = (
     | CancelBookingBecause
     | BookSeries
     | CancelSeries
+    | PeopleCommand
 )
 
 

@@ -11,10 +11,21 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.people_events import PeopleEvent
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Role, Session, Space
 
-SessionEnd = Literal["logged-out", "refresh-reused", "displaced"]
+SessionEnd = Literal[
+    "logged-out",
+    "refresh-reused",
+    "displaced",
+    "logged-out-everywhere",
+    "ended-by-user",
+    "password-changed",
+    "password-reset",
+    "blocked",
+    "erased",
+]
 
 
 class UserRegistered(Struct, frozen=True, array_like=True, gc=False, tag="user-registered"):
@@ -141,4 +152,5 @@ Event = (
     | SpaceRevised
     | SeatRevised
     | ClusterBorn
+    | PeopleEvent
 )

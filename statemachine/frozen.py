@@ -3,7 +3,8 @@
 **How.** Records never change, so what a view has to protect itself against is records being replaced or
 dropped. Nothing is copied when it is taken but the lists of pages (`pages.py`): spaces are few; the ids of
 users and bookings are kept in the order in which they came, and none is ever dropped; remembered outcomes are
-queues of the records themselves; rules of spaces and details of seats are few and listed. Before a user, a
+queues of the records themselves; rules of spaces, details of seats, standings of users and failed log-ins are few and
+listed. Before a user, a
 booking or the sessions of a user change, the tables hand every living view what it was (a *pre-image*), and the view
 keeps the first it is given. A row of the view is its pre-image, or, where there is none, the row of the living
 table. No dictionary that changes is ever walked.
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Session, Space, User
+from statemachine.records import Booking, Failures, Session, Space, Standing, User
 
 if TYPE_CHECKING:
     from statemachine.tables import Tables
@@ -42,9 +43,11 @@ class FrozenTables:
 
     __slots__ = (
         "__weakref__",
+        "_audit",
         "_booking_ids",
         "_bookings",
         "_client_keys",
+        "_failures",
         "_node_keys",
         "_seat_details",
         "_series",
@@ -52,6 +55,7 @@ class FrozenTables:
         "_sessions_by_user",
         "_space_rules",
         "_spaces",
+        "_standings",
         "_steps",
         "_user_ids",
         "_users",
@@ -78,7 +82,10 @@ class FrozenTables:
         self._client_keys = tables.client_keys.view()
         self._steps = tables.steps.view()
         self._series = tables.series_list.view()
-        self.counts = (
+        self._audit = tables.audit.view()
+        self._standings: list[Standing] = list(tables.standings.values())
+        self._failures: list[Failures] = list(tables.failures.values())
+        self.counts: tuple[int, ...] = (
             len(self._spaces),
             len(self._space_rules),
             len(self._seat_details),
@@ -88,6 +95,9 @@ class FrozenTables:
             len(self._node_keys) + len(self._client_keys),
             len(self._steps),
             len(self._series),
+            len(self._audit),
+            len(self._standings),
+            len(self._failures),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -95,19 +105,17 @@ class FrozenTables:
         return (
             ([space] for space in self._spaces),  # one space may be as large as hundreds of other rows
             ([rules] for rules in self._space_rules),
-            self._walk_seat_details(),
+            _runs_of(self._seat_details),
             self._walk_users(),
             self._walk_sessions(),
             self._walk_bookings(),
             self._walk_outcomes(),
             self._steps.runs(),
             self._series.runs(),
+            self._audit.runs(),
+            _runs_of(self._standings),
+            _runs_of(self._failures),
         )
-
-    def _walk_seat_details(self) -> Iterator[list[SeatDetails]]:
-        details = iter(self._seat_details)
-        while run := list(islice(details, RUN_ITEMS)):
-            yield run
 
     def _walk_users(self) -> Iterator[list[User]]:
         before, now = self.users_before, self._users
@@ -144,3 +152,10 @@ class FrozenTables:
     def _walk_outcomes(self) -> Iterator[list[Remembered]]:
         yield from self._node_keys.runs()
         yield from self._client_keys.runs()
+
+
+def _runs_of(rows: list[Any]) -> Runs:
+    """A list that was copied when the view was taken."""
+    left = iter(rows)
+    while run := list(islice(left, RUN_ITEMS)):
+        yield run

@@ -39,6 +39,12 @@ Code = Literal[
     "booking-changed",  # the booking is not the one that a move was made from: resolve again
     "series-not-found",  # or another user's
     "too-many-changes",  # the history of the booking is full
+    # People (people.py).
+    "user-blocked",  # by an administrator: no log-in
+    "password-change-needed",  # a one-time password: nothing else may be done with the session
+    "last-administrator",  # who can be neither demoted nor blocked nor erased
+    "user-not-found",
+    "session-not-found",  # or another user's
     "duplicate-id",  # an identifier made outside exists already
     # Spaces and seats (spaces.py).
     "forbidden",  # only administrators may do this

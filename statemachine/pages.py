@@ -4,6 +4,9 @@ The large tables keep the order of their rows in one. A view of it is taken in t
 of *pages*, a thousandth of the number of items, and stays as it was: full pages never change, and the view
 notes how far the last one had been filled and where the first began.
 
+An item may also be **forgotten** before its turn. It stays where it is and is passed over, which costs nothing but the
+memory of it until its page goes; views that were taken before still show it.
+
 Full pages are tuples, because a tuple of what the garbage collector does not follow is not followed either: a
 million ids or records cost a collection nothing.
 """
@@ -24,15 +27,16 @@ RUN_ITEMS = 16  # how many items a walk hands out at once
 class Pages(Generic[T]):
     """Append at the end, take from the beginning."""
 
-    __slots__ = ("_full", "_skip", "_tail")
+    __slots__ = ("_full", "_gone", "_skip", "_tail")
 
     def __init__(self) -> None:
         self._full: deque[tuple[T, ...]] = deque()
         self._tail: list[T] = []  # appended to until it is full, and never changed otherwise
         self._skip = 0  # items of the first page that have been taken
+        self._gone: set[int] = set()  # identities of items that are forgotten and still stand in a page
 
     def __len__(self) -> int:
-        return len(self._full) * PAGE_ITEMS + len(self._tail) - self._skip
+        return len(self._full) * PAGE_ITEMS + len(self._tail) - self._skip - len(self._gone)
 
     def __iter__(self) -> Iterator[T]:
         return chain.from_iterable(self.view().runs())
@@ -53,12 +57,41 @@ class Pages(Generic[T]):
 
     def first(self) -> T | None:
         """The oldest item, if there is one."""
+        while self._gone and (oldest := self._oldest()) is not None and id(oldest) in self._gone:
+            self._gone.discard(id(oldest))
+            self._drop_oldest()
+        return self._oldest()
+
+    def _oldest(self) -> T | None:
         if self._full:
             return self._full[0][self._skip]
         return self._tail[self._skip] if self._skip < len(self._tail) else None
 
     def drop_first(self) -> None:
         """Take the oldest item away. A page goes when all of it has been taken."""
+        if self._gone:
+            self.first()  # passes over those that are forgotten
+        self._drop_oldest()
+
+    def forget(self, item: T) -> None:
+        """Pass over an item from now on: this very object, which stands in the sequence once and is in nobody's way."""
+        self._gone.add(id(item))
+
+    def slice(self, first: int, count: int) -> list[T]:
+        """Some items by their places. Only for a sequence of which nothing is ever forgotten."""
+        assert not self._gone
+        last = min(first + count, len(self))
+        found: list[T] = []
+        at = first
+        while at < last:
+            page, place = divmod(at + self._skip, PAGE_ITEMS)
+            items = self._full[page] if page < len(self._full) else self._tail
+            taken = items[place : place + last - at]
+            found += taken
+            at += len(taken)
+        return found
+
+    def _drop_oldest(self) -> None:
         assert self._full or self._skip < len(self._tail)
         self._skip += 1
         if self._full:
@@ -71,28 +104,35 @@ class Pages(Generic[T]):
 
     def view(self) -> View[T]:
         """The sequence as it is now; what happens later does not change it."""
-        return View(tuple(self._full), self._tail, self._skip, len(self))
+        raw = len(self) + len(self._gone)
+        return View(tuple(self._full), self._tail, self._skip, raw, frozenset(self._gone))
 
 
 class View(Generic[T]):
     """What a sequence was. It may be walked any number of times."""
 
-    __slots__ = ("_full", "_length", "_skip", "_tail")
+    __slots__ = ("_full", "_gone", "_length", "_skip", "_tail")
 
-    def __init__(self, full: tuple[tuple[T, ...], ...], tail: list[T], skip: int, length: int) -> None:
+    def __init__(
+        self, full: tuple[tuple[T, ...], ...], tail: list[T], skip: int, length: int, gone: frozenset[int]
+    ) -> None:
         self._full = full
         self._tail = tail
         self._skip = skip
         self._length = length
+        self._gone = gone
 
     def __len__(self) -> int:
-        return self._length
+        return self._length - len(self._gone)
 
     def runs(self) -> Iterator[list[T]]:
         """The items in order, RUN_ITEMS at a time wherever the pages end: how a sequence is cut follows from its
         items alone.
         """
-        items = chain.from_iterable(self._pieces())
+        items: Iterator[T] = chain.from_iterable(self._pieces())
+        if self._gone:
+            gone = self._gone
+            items = (item for item in items if id(item) not in gone)
         while run := list(islice(items, RUN_ITEMS)):
             yield run
 

@@ -20,6 +20,8 @@ CELL_MS = CELL_SECONDS * 1000
 CELL_MINUTES = CELL_SECONDS // 60
 CELLS_PER_DAY = 86_400 // CELL_SECONDS
 
+ERASED = "erased"  # whose bookings are those of erased accounts; no id is a word
+
 Role = Literal["user", "admin"]
 BookingStatus = Literal["confirmed", "cancelled"]
 StepKind = Literal["confirmed", "moved", "cancelled"]
@@ -62,6 +64,23 @@ class User(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=
     role: Role
     created_at_ms: int
     revision: str
+
+
+class Standing(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What is special about a user: blocked since (0: is not), and whether the password is a one-time one."""
+
+    user_id: str
+    blocked_at_ms: int = 0
+    must_change: bool = False
+    revision: str = ""
+
+
+class Failures(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """Log-ins that failed under a throttle key (`throttle.py`)."""
+
+    key: str
+    count: int
+    last_ms: int
 
 
 class Session(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="session"):

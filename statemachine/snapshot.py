@@ -29,10 +29,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from statemachine.audit import AuditRecord
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Series, Session, Space, Step, User
+from statemachine.records import ERASED, Booking, Failures, Series, Session, Space, Standing, Step, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 
 FORMAT = "deskraft.state"
@@ -124,6 +125,27 @@ class SeriesRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
     rows: list[Series]
 
 
+class AuditRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=20):
+    """What administrators did, from the row `first` on."""
+
+    first: int
+    rows: list[AuditRecord]
+
+
+class StandingRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=21):
+    """What is special about users, from the row `first` on, in the order of its changes."""
+
+    first: int
+    rows: list[Standing]
+
+
+class FailureRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=22):
+    """Failed log-ins from the row `first` on; those that are quiet for longest stand first."""
+
+    first: int
+    rows: list[Failures]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -141,6 +163,9 @@ _Rows = (
     | OutcomeRows
     | StepRows
     | SeriesRows
+    | AuditRows
+    | StandingRows
+    | FailureRows
 )
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -152,6 +177,9 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "outcomes": OutcomeRows,
     "steps": StepRows,
     "series": SeriesRows,
+    "audit": AuditRows,
+    "standings": StandingRows,
+    "failures": FailureRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -290,6 +318,7 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
     tables.digest = header.digest
     tables.born = header.born
     tables.now_ms = header.now_ms
+    _find_erasing(tables)
     checksum = checksum_of(tables) if header.version == VERSION else _old_checksum_of(tables, header)
     _require(checksum == trailer.checksum, "the restored state is not the one that was written")
 
@@ -326,6 +355,7 @@ def _load_seat_details(tables: Tables, rows: list[SeatDetails]) -> None:
 def _load_users(tables: Tables, rows: list[User]) -> None:
     for user in rows:
         _require(user.id not in tables.users and user.login_key not in tables.users_by_login, "a user twice")
+        _require(bool(user.login_key) == bool(user.password_hash), "a user who is half erased")
         tables.put_user(user)
 
 
@@ -343,7 +373,7 @@ def _load_bookings(tables: Tables, rows: list[Booking]) -> None:
         if days is None:
             raise SnapshotError("snapshot: a booking of no seat")
         _require(booking.id not in tables.bookings, "a booking twice")
-        _require(booking.user_id in tables.users, "a booking of nobody")
+        _require(booking.user_id in tables.users or booking.user_id == ERASED, "a booking of nobody")
         _require(0 <= start < end, "a booking of no time")
         if booking.status == "confirmed":
             _require(tables.occupancy.claim(days, start, end), "two bookings of one seat and time")
@@ -355,6 +385,32 @@ def _load_outcomes(tables: Tables, rows: list[Remembered]) -> None:
         name = key_name(remembered.scope, remembered.key)
         _require(name not in tables.outcomes, "an idempotency key twice")
         tables.remember(name, _sharing(tables, remembered))
+
+
+def _load_audit(tables: Tables, rows: list[AuditRecord]) -> None:
+    for record in rows:
+        _require(not len(tables.audit) or record.number == tables.audit_count + 1, "an audit with gaps")
+        tables.add_audit(record)
+
+
+def _load_standings(tables: Tables, rows: list[Standing]) -> None:
+    for standing in rows:
+        _require(standing.user_id not in tables.standings, "a standing twice")
+        _require(standing.user_id in tables.users, "a standing of nobody")
+        tables.put_standing(standing)
+
+
+def _load_failures(tables: Tables, rows: list[Failures]) -> None:
+    for failures in rows:
+        _require(failures.key not in tables.failures, "a throttle key twice")
+        tables.put_failures(failures)
+
+
+def _find_erasing(tables: Tables) -> None:
+    """Who is being erased follows from who is erased and has bookings; the order is that of the erasures."""
+    erased = [user for user_id in tables.bookings_by_user if not (user := tables.users[user_id]).login_key]
+    for user in sorted(erased, key=lambda user: [int(part) for part in user.revision.split(".")]):
+        tables.erasing[user.id] = None
 
 
 def _sharing(tables: Tables, remembered: Remembered) -> Remembered:
@@ -393,6 +449,9 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     OutcomeRows: _load_outcomes,
     StepRows: _load_steps,
     SeriesRows: _load_series,
+    AuditRows: _load_audit,
+    StandingRows: _load_standings,
+    FailureRows: _load_failures,
 }
 
 

@@ -23,7 +23,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from statemachine import baskets, bookings, cancelling, history, moves, series, snapshot, spaces, users
+from statemachine import (
+    baskets,
+    bookings,
+    cancelling,
+    history,
+    moves,
+    people,
+    series,
+    snapshot,
+    spaces,
+    throttle,
+    users,
+)
 from statemachine.commands import (
     BirthCluster,
     BookSeat,
@@ -54,6 +66,17 @@ from statemachine.limits import (
 )
 from statemachine.occupancy import SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
+from statemachine.people_commands import (
+    ChangePassword,
+    EndSessions,
+    EraseAccount,
+    LogIn,
+    NoteAct,
+    NoteFailures,
+    ResetPassword,
+    SetBlocked,
+    SetRole,
+)
 from statemachine.records import Booking, Session, Step, User
 from statemachine.snapshot import FrozenState, SnapshotError
 from statemachine.tables import DIGEST_BYTES, Entry, Tables, day_name, keep_class, key_name
@@ -79,6 +102,8 @@ _NOT_REMEMBERED: frozenset[Code] = frozenset(
         "forbidden",
         "affected-changed",
         "booking-changed",
+        "user-blocked",
+        "password-change-needed",
     )
 )
 
@@ -100,6 +125,15 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     MoveBooking: (moves.move_booking, True),
     BookSeries: (series.book_series, True),
     CancelSeries: (series.cancel_series, True),
+    LogIn: (people.log_in, False),
+    ChangePassword: (people.change_password, True),
+    EndSessions: (people.end_sessions, True),
+    SetBlocked: (people.set_blocked, True),
+    ResetPassword: (people.reset_password, True),
+    SetRole: (people.set_role, True),
+    EraseAccount: (people.erase_account, True),
+    NoteFailures: (throttle.note_failures, False),
+    NoteAct: (people.note_act, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -135,6 +169,8 @@ class State(Tables):
                 self.now_ms = batch.stamp_ms
                 self.expire()
             entry = Entry(index, self.now_ms)
+            if self.erasing:
+                people.erase_bookings(self, entry)
             for data in batch.envelopes:
                 try:
                     envelope = decode_envelope(data)
@@ -170,10 +206,19 @@ class State(Tables):
         lasting, keep_ms = keep_class(envelope.keep_ms)
         if not self.born and rule is not users.birth_cluster:
             return entry.refuse("not-born")
-        if needs_session and envelope.session_id not in self.sessions:
-            return entry.refuse("unauthenticated")
+        if needs_session:
+            session = self.sessions.get(envelope.session_id)
+            # Whose key it is must be whose session it is: who acts and whose allowance is spent are one.
+            if session is None or session.user_id != scope:
+                return entry.refuse("unauthenticated")
+            if (
+                self.standings
+                and people.must_change_password(self, scope)
+                and type(command) not in people.WITH_ONE_TIME_PASSWORD
+            ):
+                return entry.refuse("password-change-needed")
         if lasting and (
-            self.keys_by_scope.get(scope, 0) >= MAX_KEYS_PER_SCOPE
+            len(self.keys_by_scope.get(scope, ())) >= MAX_KEYS_PER_SCOPE
             # Few outcomes are few keys of clients; the slower count is asked for only where it can matter.
             or (len(self.outcomes) >= MAX_CLIENT_KEYS and len(self.client_keys) >= MAX_CLIENT_KEYS)
         ):
@@ -201,6 +246,10 @@ class State(Tables):
         """A session that is alive at `now_ms`."""
         session = self.sessions.get(session_id)
         return session if session is not None and session.expires_at_ms > now_ms else None
+
+    def user_sessions(self, user_id: str) -> list[Session]:
+        """The sessions of a user, oldest first."""
+        return [self.sessions[session_id] for session_id in self.sessions_by_user.get(user_id, ())]
 
     def outcome_of(self, scope: str, key: str) -> Outcome | None:
         """The remembered outcome under an idempotency key."""

@@ -12,9 +12,12 @@ that are added need no such care.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from weakref import ref
 
+from statemachine import throttle
 from statemachine.alternatives import Finder
 from statemachine.audit import AuditRecord
 from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
@@ -27,11 +30,14 @@ from statemachine.premises import Affected, Limit, SeatDetails, SpaceRules, seat
 from statemachine.records import (
     CELL_MS,
     CELLS_PER_DAY,
+    ERASED,
     Alternative,
     Booking,
+    Failures,
     Series,
     Session,
     Space,
+    Standing,
     Step,
     User,
 )
@@ -95,13 +101,20 @@ class Tables:
         self.audit: Pages[AuditRecord] = Pages()  # oldest first
         self.steps: Pages[Step] = Pages()  # of all histories, in the order of the log; none is dropped
         self.series: dict[str, Series] = {}
+        self.standings: dict[str, Standing] = {}  # by user, in the order of their revisions
+        self.failures: OrderedDict[str, Failures] = OrderedDict()  # by throttle key, quiet for longest first
         # Derived from here on.
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
         self.booking_ids: Pages[str] = Pages()  # the same
         self.series_list: Pages[Series] = Pages()  # the same
+        self.series_by_user: dict[str, list[Series]] = {}  # oldest first
         self.occupancy = Occupancy()
         self.alternatives = Finder(self.occupancy)
+        self.administrators: dict[str, None] = {}  # ids
+        self.erasing: dict[
+            str, None
+        ] = {}  # erased users who still have bookings, by the order of the erasures
         self.users_by_login: dict[str, str] = {}
         self.sessions_by_user: dict[str, list[str]] = {}  # oldest first
         self.bookings_by_user: dict[str, list[str]] = {}  # oldest first
@@ -115,7 +128,7 @@ class Tables:
         self.live_by_seat: dict[
             str, dict[int, tuple[str, ...]]
         ] = {}  # by `seat_name` and UTC day of the start; by start
-        self.keys_by_scope: dict[str, int] = {}  # clients' keys only
+        self.keys_by_scope: dict[str, list[str]] = {}  # by `key_name`, oldest first; clients' keys only
         self.client_keys: Pages[Remembered] = Pages()  # in order of expiry: one class has one keeping time
         self.node_keys: Pages[Remembered] = Pages()
         self.session_ends: list[tuple[int, str]] = []  # heap; an entry is never later than the session's end
@@ -166,8 +179,37 @@ class Tables:
         else:
             for view in self._living_views():
                 view.users_before.setdefault(user.id, before)
+            if before.login_key != user.login_key:
+                del self.users_by_login[before.login_key]
         self.users[user.id] = user
-        self.users_by_login[user.login_key] = user.id
+        if user.login_key:
+            self.users_by_login[user.login_key] = user.id
+        if user.role == "admin":
+            self.administrators[user.id] = None
+        else:
+            self.administrators.pop(user.id, None)
+
+    def put_standing(self, standing: Standing) -> None:
+        """Set what is special about a user."""
+        self.drop_standing(standing.user_id)  # so that the order is that of the changes
+        self.standings[standing.user_id] = standing
+
+    def drop_standing(self, user_id: str) -> None:
+        """Nothing is special about a user any more."""
+        self.standings.pop(user_id, None)
+
+    def put_failures(self, failures: Failures) -> None:
+        """Set the failed log-ins under a throttle key: the last ones so far."""
+        self.failures[failures.key] = failures
+        self.failures.move_to_end(failures.key)
+
+    def drop_failures(self, key: str) -> None:
+        """Forget the failed log-ins under a throttle key."""
+        self.failures.pop(key, None)
+
+    def drop_oldest_failures(self) -> None:
+        """Forget the throttle key that has been quiet for longest."""
+        self.failures.popitem(last=False)
 
     def add_session(self, session: Session) -> None:
         """Add a session."""
@@ -207,6 +249,10 @@ class Tables:
         user_id = booking.user_id
         self.bookings[booking_id] = booking
         self.booking_ids.append(booking_id)
+        if user_id == ERASED:  # nobody looks these up by their user
+            if booking.status == "confirmed":
+                self._note_seat(booking, booking.start_cell // CELLS_PER_DAY)
+            return
         of_user = self.bookings_by_user.get(user_id)
         if of_user is None:
             self.bookings_by_user[user_id] = [booking_id]
@@ -270,6 +316,10 @@ class Tables:
         return self.live_by_user[user_id]
 
     def _forget_live(self, booking: Booking) -> None:
+        self._leave_user(booking)
+        self._leave_seat(booking)
+
+    def _leave_user(self, booking: Booking) -> None:
         mine = self.live_by_user.get(booking.user_id, ())
         if booking.id in mine:  # else it is over, and was left out
             if isinstance(mine, dict):
@@ -280,7 +330,6 @@ class Tables:
                 self.live_by_user[booking.user_id] = tuple(each for each in mine if each != booking.id)
             else:
                 del self.live_by_user[booking.user_id]
-        self._leave_seat(booking)
 
     def _leave_seat(self, booking: Booking) -> None:
         days = self.live_by_seat[seat_name(booking.space_id, booking.seat_id)]
@@ -317,6 +366,35 @@ class Tables:
         """Add a series. Its record never changes."""
         self.series[series.id] = series
         self.series_list.append(series)
+        self.series_by_user.setdefault(series.user_id, []).append(series)
+
+    def forget_series(self, user_id: str) -> None:
+        """Forget the series of a user; their bookings are looked after by themselves."""
+        for series in self.series_by_user.pop(user_id, ()):
+            del self.series[series.id]
+            self.series_list.forget(series)
+
+    def take_bookings(self, user_id: str, count: int) -> list[str]:
+        """The ids of the newest bookings of a user, newest first. They are no longer the user's: to be erased."""
+        of_user = self.bookings_by_user[user_id]
+        taken = of_user[-count:]
+        if len(taken) == len(of_user):
+            del self.bookings_by_user[user_id]
+        else:
+            del of_user[-count:]
+        taken.reverse()
+        return taken
+
+    def erase_booking(self, booking: Booking) -> None:
+        """Replace a booking by the same one of nobody, and forget its history, which may tell of whom it was."""
+        assert booking.user_id == ERASED
+        before = self.bookings[booking.id]
+        if before.status == "confirmed":
+            self._leave_days(before)
+            self._leave_user(before)
+        self._replace_booking(booking)
+        for step in self.steps_by_booking.pop(booking.id, ()):
+            self.steps.forget(step)
 
     def add_step(self, step: Step) -> None:
         """Add a line to the history of a booking."""
@@ -331,6 +409,8 @@ class Tables:
         self.bookings[booking.id] = booking
 
     def _leave_days(self, booking: Booking) -> None:
+        if booking.user_id == ERASED:
+            return
         for name in _day_names(booking):
             others = self.live_by_day[name]
             if isinstance(others, dict):
@@ -351,10 +431,24 @@ class Tables:
         """Keep the first outcome under a key that is not known yet."""
         self.outcomes[name] = remembered
         if remembered.lasting:
-            self.keys_by_scope[remembered.scope] = self.keys_by_scope.get(remembered.scope, 0) + 1
+            names = self.keys_by_scope.get(remembered.scope)
+            if names is None:
+                self.keys_by_scope[remembered.scope] = [name]
+            else:
+                names.append(name)
             self.client_keys.append(remembered)
         else:
             self.node_keys.append(remembered)
+
+    def forget_outcomes(self, scopes: Iterable[str]) -> None:
+        """Forget every remembered outcome under these scopes."""
+        wanted = frozenset(scopes)
+        for remembered in [each for each in self.node_keys if each.scope in wanted]:  # those of 15 seconds
+            self.node_keys.forget(remembered)
+            del self.outcomes[key_name(remembered.scope, remembered.key)]
+        for scope in wanted:  # in whatever order: nothing that is left depends on it
+            for name in self.keys_by_scope.pop(scope, ()):
+                self.client_keys.forget(self.outcomes.pop(name))
 
     # --- what time does -------------------------------------------------------------------------------------
 
@@ -370,9 +464,9 @@ class Tables:
             client_keys.drop_first()
             scope = oldest.scope
             del self.outcomes[key_name(scope, oldest.key)]
-            left = self.keys_by_scope[scope] - 1
-            if left:
-                self.keys_by_scope[scope] = left
+            names = self.keys_by_scope[scope]
+            if len(names) > 1:
+                del names[0]
             else:
                 del self.keys_by_scope[scope]
         while self.session_ends and self.session_ends[0][0] <= now_ms:
@@ -384,6 +478,7 @@ class Tables:
                 self.drop_session(session)
             else:
                 heappush(self.session_ends, (session.expires_at_ms, session_id))  # rotated meanwhile
+        throttle.expire(self)
 
 
 def key_name(scope: str, key: str) -> str:

@@ -35,6 +35,7 @@ from statemachine.limits import (
     MAX_USERS,
 )
 from statemachine.outcomes import Outcome
+from statemachine.people_commands import LogIn
 from statemachine.records import CELL_MINUTES, Session, Space, User
 from statemachine.tables import Entry, Tables
 
@@ -106,20 +107,23 @@ def register_user(tables: Tables, entry: Entry, envelope: Envelope, command: Reg
     return Outcome("ok", entry.index, position, user)
 
 
-def open_session(tables: Tables, entry: Entry, _envelope: Envelope, command: OpenSession) -> Outcome:
+def open_session(tables: Tables, entry: Entry, _envelope: Envelope, command: OpenSession | LogIn) -> Outcome:
     """Log in, if the password that was verified outside is still the user's."""
     if not _is_id(command.session_id) or not 0 < command.lifetime_ms <= MAX_SESSION_LIFETIME_MS:
         return entry.refuse("malformed")
     if len(command.new_hash) > MAX_TEXT_CHARS:
         return entry.refuse("malformed")
     user = tables.users.get(command.user_id)
-    if user is None or user.password_hash != command.verified_hash:
+    if user is None or not command.verified_hash or user.password_hash != command.verified_hash:
         return entry.refuse("credentials-changed")
+    standing = tables.standings.get(user.id)
+    if standing is not None and standing.blocked_at_ms:
+        return entry.refuse("user-blocked")
     if command.session_id in tables.sessions:
         return entry.refuse("duplicate-id")
     open_ids = tables.sessions_by_user.get(user.id, [])
     while len(open_ids) >= MAX_SESSIONS_PER_USER:
-        _end(tables, entry, tables.sessions[open_ids[0]], "displaced")  # takes itself off the list
+        end_session(tables, entry, tables.sessions[open_ids[0]], "displaced")  # takes itself off the list
     if command.new_hash and command.new_hash != user.password_hash:
         tables.put_user(
             User(
@@ -149,7 +153,7 @@ def rotate_session(tables: Tables, entry: Entry, _envelope: Envelope, command: R
     if before is None or command.generation > before.generation or command.generation < 0:
         return entry.refuse("unauthenticated")
     if command.generation < before.generation:
-        position = _end(tables, entry, before, "refresh-reused")
+        position = end_session(tables, entry, before, "refresh-reused")
         return Outcome("refresh-reused", entry.index, position)
     session = Session(
         before.id,
@@ -168,11 +172,12 @@ def rotate_session(tables: Tables, entry: Entry, _envelope: Envelope, command: R
 def close_session(tables: Tables, entry: Entry, envelope: Envelope, _command: CloseSession) -> Outcome:
     """Log out. The dispatcher has made sure that the session lives."""
     session = tables.sessions[envelope.session_id]
-    position = _end(tables, entry, session, "logged-out")
+    position = end_session(tables, entry, session, "logged-out")
     return Outcome("ok", entry.index, position, session)
 
 
-def _end(tables: Tables, entry: Entry, session: Session, reason: SessionEnd) -> int:
+def end_session(tables: Tables, entry: Entry, session: Session, reason: SessionEnd) -> int:
+    """End a session before its time; the position of that change."""
     tables.drop_session(session)
     return entry.record(SessionEnded(session.id, session.user_id, reason, entry.now_ms))
 

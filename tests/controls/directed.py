@@ -324,7 +324,7 @@ def keys_are_limited(guarded: bool, patch: pytest.MonkeyPatch) -> None:
     for number in range(LIMIT + 1):
         command = CancelBooking("none")
         world.do(command, scope="ann", session="s-ann", key=f"k{number}", keep_ms=KEEP_CLIENT_KEY_MS)
-    demand(world.state.keys_by_scope["ann"] <= LIMIT, f"more than {LIMIT} keys of one person are kept")
+    demand(len(world.state.keys_by_scope["ann"]) <= LIMIT, f"more than {LIMIT} keys of one person are kept")
 
 
 def sessions_are_limited(guarded: bool, patch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_no_limit_of_the_state_is_missing() -> None:
     }
     internal = {name for name in names if name.startswith("MAX_ALTERNATIVES_")} | {
         "MAX_CELL", "MAX_STAMP_MS", "MAX_SESSION_LIFETIME_MS", "MAX_ID_CHARS", "MAX_KEY_CHARS", "MAX_SCOPE_CHARS",
-        "MAX_FINGERPRINT_BYTES", "MAX_TEXT_CHARS", "MAX_GRID_WINDOWS", "MAX_WINDOW_SLOTS",
+        "MAX_FINGERPRINT_BYTES", "MAX_FAILURES_NOTED", "MAX_TEXT_CHARS", "MAX_GRID_WINDOWS", "MAX_WINDOW_SLOTS",
     }  # fmt: skip
     assert names - internal <= {name for name, _, _ in limits_told()}
 

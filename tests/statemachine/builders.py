@@ -64,7 +64,7 @@ class World:
         self,
         command: Command,
         *,
-        scope: str = "x",
+        scope: str | None = None,
         key: str | None = None,
         fingerprint: bytes = b"",
         keep_ms: int = KEEP_NODE_KEY_MS,
@@ -72,6 +72,8 @@ class World:
         session: str = "",
     ) -> bytes:
         self.requests += 1
+        if scope is None:
+            scope = session.removeprefix("s-") or "x"  # keys belong to the user of the session
         deadline_ms = self.now_ms + 2_000 if deadline_ms is None else deadline_ms
         key = f"made-{self.requests}" if key is None else key
         return encode_envelope(

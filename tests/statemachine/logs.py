@@ -106,6 +106,12 @@ _commands: st.SearchStrategy[Command] = st.one_of(
 )
 
 
+def _scopes_of(session_id: str) -> st.SearchStrategy[str]:
+    """Mostly the user whose session it is at first; another one's is refused, until the session is that one's."""
+    first = {"s0": "root", "s1": "ann", "s2": "bob"}.get(session_id, "ann")
+    return st.sampled_from([first] * 9 + ["root", "ann", "bob"])
+
+
 @st.composite
 def logs(draw: st.DrawFn, *, max_batches: int = 12) -> list[Batch]:
     """A birth, users and sessions, then batches of anything. Stamps mostly rise, sometimes by a lot, sometimes fall."""
@@ -118,12 +124,9 @@ def logs(draw: st.DrawFn, *, max_batches: int = 12) -> list[Batch]:
         if isinstance(command, BookSeat) and not command.booking_id:
             command = msgspec.structs.replace(command, booking_id=f"b{next(fresh)}")
         key = f"made-{number}"
-        keep_ms, deadline_ms, session_id, fingerprint = (
-            KEEP_NODE_KEY_MS,
-            2**50,
-            draw(_session_ids) if random else "",
-            b"",
-        )
+        session_id = draw(_session_ids) if random else ""
+        scope = draw(_scopes_of(session_id)) if random else "x"
+        keep_ms, deadline_ms, fingerprint = KEEP_NODE_KEY_MS, 2**50, b""
         if random and draw(st.sampled_from([True, False, False, False])):
             key = draw(st.sampled_from(["k0", "k1", "k2"]))
             fingerprint = draw(st.sampled_from([b"", b"1" * 16, b"2" * 16]))
@@ -131,7 +134,7 @@ def logs(draw: st.DrawFn, *, max_batches: int = 12) -> list[Batch]:
             deadline_ms = draw(st.sampled_from([2**50, 2**50, 2**50, NOW_MS + HOUR_MS]))
         return Envelope(
             number,
-            draw(_users) if random else "x",
+            scope,
             key,
             fingerprint,
             keep_ms,

@@ -102,6 +102,8 @@ class Model:
         if envelope.session_id not in self.sessions:
             return "unauthenticated"
         user = self.sessions[envelope.session_id][0]
+        if user != envelope.scope:
+            return "unauthenticated"
         match command:
             case CloseSession():
                 del self.sessions[envelope.session_id]
@@ -110,6 +112,8 @@ class Model:
                 return self.book(command, user, revisions)
             case CancelBooking():
                 return self.cancel(command, user)
+            case _:
+                raise AssertionError(f"the logs of the model hold no {type(command).__name__}")
 
     def birth(self, command: BirthCluster) -> str:
         if self.born:

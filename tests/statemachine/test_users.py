@@ -244,7 +244,7 @@ def test_ended_sessions_do_not_pile_up() -> None:
     for number in range(1_500):
         world.batch(
             world.envelope(OpenSession(f"s{number}", "ann", "hash-ann", "", MONTH_MS)),
-            world.envelope(CloseSession(), session=f"s{number}"),
+            world.envelope(CloseSession(), scope="ann", session=f"s{number}"),
         )
     assert len(world.state.sessions) == 3
     assert len(world.state.session_ends) < 1_100
