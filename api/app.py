@@ -7,8 +7,22 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from api import accounts, baskets, bookings, evidence, members, moves, names, operations, series, shaping, spaces
+from api import (
+    accounts,
+    backups,
+    baskets,
+    bookings,
+    evidence,
+    members,
+    moves,
+    names,
+    operations,
+    series,
+    shaping,
+    spaces,
+)
 from api.availability import DayPages
+from api.backups import Backups
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
 from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
@@ -36,6 +50,7 @@ API_CALLS = (
     *operations.CALLS,
     *members.CALLS,
     *evidence.CALLS,
+    *backups.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 
@@ -66,6 +81,7 @@ def build_app(
         booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
         origins=Origins(replica),
+        backups=Backups(),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )

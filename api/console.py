@@ -17,7 +17,6 @@ import click
 from client import invocation
 
 _JOURNAL_FILES = "journal-*.seg"
-_CLIENT_COMMANDS = ("login", "register", "logout", "seats", "book", "cancel", "history", "cluster")
 
 
 class _Console(click.Group):
@@ -25,14 +24,20 @@ class _Console(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """`node` and the client's commands, in the order of use."""
-        return ["node", *_CLIENT_COMMANDS]
+        from client.cli import COMMANDS
+
+        return ["node", *COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
         if cmd_name == "node":
             return node
+        from api import offline
         from client.cli import COMMANDS
+        from client.operating import cluster
 
+        for command in offline.COMMANDS:  # they read members' files, which the client cannot
+            cluster.add_command(command)
         return COMMANDS.get(cmd_name)
 
 

@@ -55,7 +55,7 @@ audit = logging.getLogger("deskraft.audit")
 
 async def add(exchange: Exchange, body: AddMemberBody) -> web.Response:
     """Make a member: a learner at first."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     try:
         address = member_address(body.id, body.raft, body.api)
     except Mistake as mistake:
@@ -65,19 +65,19 @@ async def add(exchange: Exchange, body: AddMemberBody) -> web.Response:
 
 async def promote(exchange: Exchange, _: EmptyBody) -> web.Response:
     """Let a learner vote."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     return await _change(exchange, user, Change("promote", exchange.request.match_info["id"]))
 
 
 async def remove(exchange: Exchange, _: None) -> web.Response:
     """End a membership."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     return await _change(exchange, user, Change("remove", exchange.request.match_info["id"]))
 
 
 async def replace(exchange: Exchange, body: ReplaceBody) -> web.Response:
     """Give up a member's disk and wait for another one."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     member_id = exchange.request.match_info["id"]
     if body.incarnation is not None:
         status = exchange.services.replica.status()
@@ -89,7 +89,7 @@ async def replace(exchange: Exchange, body: ReplaceBody) -> web.Response:
 
 async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
     """Have another member lead."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     replica = exchange.services.replica
     with _audited(user, "transfer", body.to or "-"):
         leader_id = await replica.transfer_leadership(body.to, exchange.remaining_seconds())
@@ -99,7 +99,7 @@ async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
 
 async def snapshot(exchange: Exchange, _: EmptyBody) -> web.Response:
     """Write a snapshot on this node."""
-    user = await _administrator(exchange)
+    user = await administrator(exchange)
     replica, node_id = exchange.services.replica, exchange.services.node_id
     with _audited(user, "snapshot", node_id):
         index = await replica.write_snapshot(exchange.remaining_seconds())
@@ -107,7 +107,7 @@ async def snapshot(exchange: Exchange, _: EmptyBody) -> web.Response:
     return json_answer(SnapshotView(node_id, index), replica.applied_index)
 
 
-async def _administrator(exchange: Exchange) -> User:
+async def administrator(exchange: Exchange) -> User:
     """The user, when it is an administrator. Raises `Refusal`."""
     identity = exchange.identity()
     user = exchange.user_of(await exchange.read_state(), identity)

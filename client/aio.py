@@ -39,6 +39,8 @@ from client.answers import (
     Leader,
     Planned,
     Problem,
+    Receipt,
+    SeatHistory,
     Series,
     Session,
     Snapshot,
@@ -57,6 +59,7 @@ from client.servers import Servers, parse_servers
 RENEW_BEFORE_SECONDS = 10.0
 LEARN_EVERY_SECONDS = 30.0
 LEARN_TIMEOUT_SECONDS = 2.0
+BACKUP_IDLE_SECONDS = 30.0  # without a byte; the whole may take as long as it takes
 
 T = TypeVar("T")
 
@@ -92,6 +95,7 @@ class Client:
         self._on_session = on_session
         self._renewing = asyncio.Lock()
         self._min_index = 0
+        self._last_receipt = (0, "")
         self._learn_at = 0.0
         self._learning: asyncio.Task[None] | None = None
 
@@ -124,6 +128,11 @@ class Client:
     def min_index(self) -> int:
         """The highest log index that an answer has reflected."""
         return self._min_index
+
+    @property
+    def last_receipt(self) -> tuple[int, str]:
+        """Index and digest of the last answer: proof of what the cluster had done by then. "" when the node did not say."""
+        return self._last_receipt
 
     # --- people ----------------------------------------------------------------------------------------
 
@@ -181,6 +190,14 @@ class Client:
         """The seats of a space on one of its local days, "2026-12-01"; one's own are "mine" when logged in."""
         path = f"/api/v1/spaces/{quote(space_id, safe='')}/availability"
         return await self._read(path, Availability, {"date": date}, signed=self._session is not None)
+
+    async def seat_day(self, space_id: str, seat_id: str, date: str, as_of: int | None = None) -> SeatHistory:
+        """When a seat is taken on one of its space's local days, now or as it was at a log index.
+
+        Raises Refused: "forgotten" with status 410, "not-applied-yet".
+        """
+        path = f"/api/v1/spaces/{quote(space_id, safe='')}/seats/{quote(seat_id, safe='')}/day"
+        return await self._read(path, SeatHistory, {"date": date, "as_of": as_of})
 
     # --- bookings --------------------------------------------------------------------------------------
 
@@ -355,6 +372,28 @@ class Client:
             raise NoNodeAnswers({server: answer.problem().detail})
         return _decoded(self._accepted(answer), Snapshot)
 
+    async def stream_backup(self, server: str, write: Callable[[bytes], None]) -> int:
+        """Have one given server send a backup to `write`; the log index that it reflects. See `client.backups.fetch`.
+
+        Raises Refused, or NoNodeAnswers when the server does not answer, or stops before the end.
+        """
+        session = await self._live_session()
+        call = Call("GET", "/api/v1/cluster/backup", token=session.access_token, min_index=self._min_index)
+        answer = await self._caller.stream(server, call, write, BACKUP_IDLE_SECONDS)
+        if answer.status >= 500:
+            raise NoNodeAnswers({server: answer.problem().detail})
+        return self._accepted(answer).index
+
+    async def receipt(self, index: int, server: str | None = None) -> Receipt:
+        """The digest at a log index, as one given server (or the first that answers) has it.
+
+        Raises Refused: "forgotten", "not-applied-yet".
+        """
+        call = Call("GET", f"/api/v1/cluster/receipts/{index}")
+        if server is None:
+            return _decoded(await self._decided(call, signed=False), Receipt)
+        return _decoded(self._accepted(await self._caller.ask_one(server, call, LEARN_TIMEOUT_SECONDS)), Receipt)
+
     def _learned(self, answer: Answer) -> Cluster:
         cluster = _decoded(answer, Cluster)
         self._servers.learn(answer.server, [member.api for member in cluster.members])
@@ -408,6 +447,7 @@ class Client:
 
     def _accepted(self, answer: Answer) -> Answer:
         self._min_index = max(self._min_index, answer.index)
+        self._last_receipt = (answer.index, answer.digest)
         self._learn_soon(answer.server)
         if 200 <= answer.status < 300:
             return answer

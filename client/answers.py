@@ -252,6 +252,28 @@ class Snapshot(Struct, frozen=True):
     index: int
 
 
+class Receipt(Struct, frozen=True):
+    """The digest of one node's state when entry `index` had been applied; it knows those from `oldest` to `newest`."""
+
+    node_id: str
+    index: int
+    digest: str
+    oldest: int
+    newest: int
+
+
+class SeatHistory(Struct, frozen=True):
+    """When a seat was taken on a local day, as of a log index; bookings that join are one piece."""
+
+    space_id: str
+    seat_id: str
+    date: str
+    timezone: str
+    as_of: int
+    digest: str | None
+    taken: list[Slot]
+
+
 class Cluster(Struct, frozen=True):
     """The cluster as one node sees it; `applied_index` and `digest` were read together."""
 

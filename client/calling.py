@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from types import TracebackType
 
@@ -78,6 +78,7 @@ class Answer(Struct, frozen=True):
     body: bytes
     index: int
     retry_after_seconds: float | None
+    digest: str = ""
 
     def problem(self) -> Problem:
         """The body as a problem; a body that is none becomes one that says so."""
@@ -207,16 +208,11 @@ class Caller:
         await asyncio.sleep(seconds)
 
     async def _send(self, url: str, call: Call, timeout_seconds: float) -> Answer:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, limit_per_host=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
         target = URL(url + call.path, encoded=True)
         if call.query:
             target = target.with_query(call.query)
         connect_seconds = min(CONNECT_SECONDS, timeout_seconds)
-        async with self._session.request(
+        async with self._connections().request(
             call.method,
             target,
             data=call.body,
@@ -230,7 +226,44 @@ class Caller:
                 body=await _bounded_body(response),
                 index=_index(response.headers),
                 retry_after_seconds=_retry_after(response.headers),
+                digest=response.headers.get("Deskraft-Digest", ""),
             )
+
+    async def stream(
+        self, url: str, call: Call, write: Callable[[bytes], None], idle_seconds: float
+    ) -> Answer:
+        """One attempt on one server, whose 200 is given to `write` piece by piece and may take its time.
+
+        Raises NoNodeAnswers when the server says nothing, or no more for `idle_seconds`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
+        try:
+            async with self._connections().request(
+                call.method,
+                URL(url + call.path, encoded=True),
+                headers=call.headers(),
+                allow_redirects=False,
+                timeout=timeout,
+            ) as response:
+                body = b""
+                if response.status == 200:
+                    async for chunk in response.content.iter_chunked(256 * 1024):
+                        write(chunk)
+                else:
+                    body = await _bounded_body(response)
+                return Answer(
+                    url, response.status, body, _index(response.headers), _retry_after(response.headers)
+                )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoNodeAnswers({url: _reason(error)}) from error
+
+    def _connections(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, limit_per_host=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import drawing, invocation, plans
+from client import drawing, invocation, plans, safekeeping
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -264,6 +264,9 @@ def history(when: str | None, status: str | None, limit: int) -> None:
         drawing.draw_bookings(drawing.console(), items, spaces)
 
 
+for _command in safekeeping.CLUSTER_COMMANDS:
+    cluster.add_command(_command)
+
 COMMANDS: dict[str, click.Command] = {
     "login": login,
     "register": register,
@@ -273,5 +276,6 @@ COMMANDS: dict[str, click.Command] = {
     "cancel": cancel,
     "history": history,
     **plans.COMMANDS,
+    **safekeeping.COMMANDS,
     "cluster": cluster,
 }

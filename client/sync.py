@@ -28,6 +28,8 @@ from client.answers import (
     GivenUp,
     Leader,
     Planned,
+    Receipt,
+    SeatHistory,
     Series,
     Session,
     Snapshot,
@@ -232,6 +234,19 @@ class Client:
     def cluster(self) -> Cluster:
         """The cluster as the first node that answers sees it."""
         return self._run(self._client.cluster())
+
+    def receipt(self, index: int, server: str | None = None) -> Receipt:
+        """The digest at a log index, as one given server (or the first that answers) has it."""
+        return self._run(self._client.receipt(index, server))
+
+    def seat_day(self, space_id: str, seat_id: str, date: str, as_of: int | None = None) -> SeatHistory:
+        """When a seat is taken on a local day, now or as it was at a log index."""
+        return self._run(self._client.seat_day(space_id, seat_id, date, as_of))
+
+    @property
+    def last_receipt(self) -> tuple[int, str]:
+        """Index and digest of the last answer."""
+        return self._client.last_receipt
 
     def add_member(self, member_id: str, raft: str, api: str) -> Changed:
         """Make a member of a node that is to be started."""

@@ -51,16 +51,29 @@ class Examined(Struct):
     outcomes: int = 0  # under clients' keys, that had to be there and were
     notes: list[str] = []
     faults: list[str] = []
+    trail: dict[int, tuple[int, str]] = {}  # term and digest at each index replayed
 
     @property
     def proved(self) -> bool:
         """Whether everything holds."""
         return not self.faults
 
+    def told(self) -> dict[str, object]:
+        """Everything but the trail, for machines."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "trail"}
+
+    def line(self) -> str:
+        """What was looked at, in one line."""
+        whose = f"{self.node_id} of {self.cluster}" if self.cluster else "of nobody known"
+        return (
+            f"{self.subject} ({whose}): entry {self.index}, digest {self.digest or '?'}; {self.bookings} bookings; "
+            f"{self.snapshots} snapshots, {self.entries} entries replayed, {self.outcomes} promised outcomes found"
+        )
+
 
 def examine_backup(path: Path) -> Examined:
     """Read a backup whole and judge the state in it."""
-    examined = Examined(str(path), notes=[], faults=[])
+    examined = Examined(str(path))
     try:
         head, state = backups.read(path)
     except (StorageError, OSError) as error:
@@ -75,12 +88,37 @@ def examine_backup(path: Path) -> Examined:
 
 def examine_directory(path: Path) -> Examined:
     """Read and replay a member's files. Nothing in the directory is changed."""
-    examined = Examined(str(path), notes=[], faults=[])
+    examined = Examined(str(path))
     try:
         with LookingDisk(path) as disk:
             _examine(disk, examined)
     except (StorageError, OSError) as error:
         examined.faults.append(str(error))
+    return examined
+
+
+def examine_directories(paths: list[Path]) -> list[Examined]:
+    """Several members: each by itself, and their digests where two logs have the same entry.
+
+    By the log matching property (Ongaro & Ousterhout 2014, 5.3) an entry of the same index and term is the same, with all before
+    it; so must be the digest. Ends that differ in their terms were not committed in one of the two, and prove nothing.
+    """
+    examined = [examine_directory(path) for path in paths]
+    for one, other in pairwise(each for each in examined if each.trail):
+        shared = (
+            index
+            for index in one.trail.keys() & other.trail.keys()
+            if one.trail[index][0] == other.trail[index][0]
+        )
+        index = max(shared, default=None)
+        if one.cluster != other.cluster:
+            other.notes.append(f"of another cluster than {one.subject}: not compared")
+        elif index is None:
+            other.notes.append(f"no entry in common with {one.subject}: not compared")
+        elif one.trail[index] != other.trail[index]:
+            other.faults.append(
+                f"the digest at entry {index} is {other.trail[index][1]}, and that of {one.subject} {one.trail[index][1]}"
+            )
     return examined
 
 
@@ -145,6 +183,7 @@ class _Replay:
             )
             self._keep_promises()
         self.state, self._at, self._begun = state, head.last_index, True
+        examined.trail[head.last_index] = (head.last[2], state.digest.hex())
         self._note_promises(state)
 
     def finish(self) -> None:
@@ -155,13 +194,13 @@ class _Replay:
 
     def _advance(self, index: int) -> None:
         for at in range(self._at + 1, index + 1):
-            command = self._journal.entry_at(at)[0]
-            if command[:1] != b"\x00" or command[:2] == ENTRY_PREFIX:
-                continue  # a leader's first entry, or a configuration: no commands
-            applied = self.state.apply(at, command[1:])
-            self._examined.entries += 1
-            for _, scope, key, outcome in applied.results:
-                self._promise(scope, key, outcome)
+            command, _, term = self._journal.entry_at(at)
+            if command[:1] == b"\x00" and command[:2] != ENTRY_PREFIX:  # others carry no commands
+                applied = self.state.apply(at, command[1:])
+                self._examined.entries += 1
+                for _, scope, key, outcome in applied.results:
+                    self._promise(scope, key, outcome)
+            self._examined.trail[at] = (term, self.state.digest.hex())
         self._at = max(self._at, index)
 
     def _promise(self, scope: str, key: str, outcome: Outcome) -> None:
