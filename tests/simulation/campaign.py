@@ -223,7 +223,7 @@ class Campaign:
         return (
             f"{prefix}: {total.count} seeds, {total.simulated_hours:.2f} simulated hours "
             f"({total.hours_per_cpu_hour:.0f} per CPU hour), {sum(total.faults.values())} faults, "
-            f"{len(total.violations)} violations"
+            f"{len(total.violations)} violations, {records.failpoints_struck(total)}"
         )
 
 
@@ -272,8 +272,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.record is not None:
         _say(
             f"{arguments.record}: {record.count} seeds, {record.simulated_hours:.2f} simulated hours, "
-            f"{sum(record.faults.values())} faults, {len(record.violations)} violations"
+            f"{sum(record.faults.values())} faults, {len(record.violations)} violations, {records.failpoints_struck(record)}"
         )
+        if record.failpoints_never_struck:
+            _say(f"failpoints never struck: {', '.join(record.failpoints_never_struck)}")
     _say(campaign.verdict("FAILED" if campaign.failed else "OK"))
     return 1 if campaign.failed else 0
 

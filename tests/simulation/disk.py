@@ -19,6 +19,7 @@ from types import FrameType
 from node.segments import SECTOR_BYTES
 from tests.simulation.failpoints import Failpoints
 
+FETCHED_PIECES = "snapshots.SnapshotReceiver.write:write"
 PROCESS_ONLY = 0.25  # share of crashes in which the machine, and so the page cache, goes on living
 
 
@@ -36,6 +37,8 @@ class SimFile:
     def write(self, data: bytes, offset_bytes: int) -> None:
         """Into the page cache."""
         phase = self._disk.enter("write", _getframe(1))
+        if self._disk.spoiling:
+            data = self._disk.spoil(data, _getframe(1))
         self._write(data, offset_bytes, phase)
         self._disk.leave(phase)
 
@@ -162,6 +165,8 @@ class SimDisk:
         self.full = False
         self.failing = False  # syncs return EIO
         self.unreadable = False  # the next read returns EIO
+        self.spoiling = False  # a bit of the next piece of a fetched snapshot flips before it is written
+        self.spoiled = 0  # how often that happened since the last crash
 
     # Where faults strike.
 
@@ -176,6 +181,16 @@ class SimDisk:
         if phase == "before":
             self.die(phase)
         return phase
+
+    def spoil(self, data: bytes, frame: FrameType) -> bytes:
+        """Flip a bit, if this is a piece of a snapshot that is being fetched."""
+        if not data or self.failpoints.site("write", frame).name != FETCHED_PIECES:
+            return data
+        self.spoiling = False
+        self.spoiled += 1
+        changed = bytearray(data)
+        changed[self.rng.randrange(len(changed))] ^= 1 << self.rng.randrange(8)
+        return bytes(changed)
 
     def leave(self, phase: str) -> None:
         """Every named call ends here."""
@@ -283,6 +298,7 @@ class SimDisk:
             self._changes.clear()
         self.crash_in = None
         self.struck = ""
+        self.spoiled = 0
         self.full = self.failing = self.unreadable = False
 
     def rot(self) -> tuple[str, int] | None:

@@ -22,7 +22,7 @@ import ast
 import functools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
@@ -44,6 +44,12 @@ NOT_CRASHES: Final = ("short", "error")  # the member is told of these, and stop
 RECEIVERS: Final = frozenset({"disk", "_disk", "file", "_file"})  # what node/ calls its disks and files
 PASSED_SHARE: Final = 0.8  # of the choices that can come true at once
 _DISK_MODULE: Final = "disk.py"  # the port itself is not a user of it
+
+
+OFFLINE: Final = {  # places that no member passes, by the beginning of their names: why
+    "looking.": "the offline proof looks at a copy of a directory; it only reads",
+    "storage.whose:": "asked by the offline proof alone; a member asks read_identity",
+}
 
 
 class Site:
@@ -98,6 +104,11 @@ class Failpoints:
         for site in self._sites.values():
             site.armed = None
 
+    def waits_at(self, point: str) -> bool:
+        """Whether something is armed at the site of that point: another one would take its place."""
+        site = self._sites.get(point.rpartition("/")[0])
+        return site is not None and site.armed is not None
+
     @property
     def armed(self) -> list[str]:
         """What waits to be passed."""
@@ -144,7 +155,7 @@ class Failpoints:
 
     def choose(self, rng: random.Random, hit: frozenset[str] = frozenset()) -> str:
         """A random point that was struck neither here nor in `hit` (a campaign's memory), else any; mostly one that is passed in this world."""
-        every = points()
+        every = [name for name in points() if not self.waits_at(name)] or points()
         fresh = [name for name in every if name not in hit and name not in self.crashed] or every
         if rng.random() < PASSED_SHARE:
             passed = {name for name, site in self._sites.items() if site.passes}
@@ -156,9 +167,20 @@ class Failpoints:
 
 
 @functools.cache
-def points() -> list[str]:
+def all_points() -> list[str]:
     """The names of all points, sorted."""
     return sorted({name for path in sorted(NODE_PATH.glob("*.py")) for name in _points_of(path)})
+
+
+@functools.cache
+def points() -> list[str]:
+    """Those that a member passes."""
+    return [name for name in all_points() if not name.startswith(tuple(OFFLINE))]
+
+
+def never_struck(struck: Iterable[str]) -> list[str]:
+    """What is left of a member's points."""
+    return sorted(set(points()) - set(struck))
 
 
 def _points_of(path: Path) -> Iterator[str]:

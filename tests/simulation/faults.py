@@ -29,7 +29,7 @@ from tests.simulation.failpoints import points
 from tests.simulation.faults_disk import DISK_FAULTS
 from tests.simulation.faults_network import NETWORK_FAULTS
 from tests.simulation.life import LIFE_KINDS
-from tests.simulation.plan import LEADER, Fault
+from tests.simulation.plan import BIRTH_SITE, LEADER, Fault
 
 if TYPE_CHECKING:
     from tests.simulation.member import SimNode
@@ -54,9 +54,13 @@ class Injector:
         self.rot_detected = 0
 
     def before_birth(self) -> None:
-        """In some worlds a member dies while it writes down who it is: that place is passed once in a life, before any plan begins."""
-        world = self._world
+        """In some worlds a member dies while it writes down who it is: that place is passed once in a life, before anything of the plan."""
+        world, only = self._world, self._world.settings.only
         dice = stream(world.seed, "birth")
+        for fault in world.plan[:1]:
+            if fault.point.startswith(BIRTH_SITE) and (only is None or fault.number in only):
+                world.failpoints.arm(fault.point, 1 + dice.randrange(len(world.ids)))
+                return
         if "crash_at" in world.settings.faults and dice.random() < BIRTH_SHARE:
             own = [point for point in points() if point.startswith("storage.") and "identity" in point]
             world.failpoints.arm(dice.choice(own), 1 + dice.randrange(len(world.ids)))
@@ -139,11 +143,14 @@ def _crash_in_call(world: World, fault: Fault, victim: SimNode, dice: random.Ran
         world.faults.crash(victim, 0.2, after=fault.duration)
 
 
-def _crash_at(world: World, _fault: Fault, _victim: SimNode, dice: random.Random) -> None:
+def _crash_at(world: World, fault: Fault, _victim: SimNode, dice: random.Random) -> None:
     """Whoever comes to a named place of the code next, or next but one; it may be long until somebody does."""
-    point = world.failpoints.choose(dice)
-    world.note(f"armed: {point}")
-    world.failpoints.arm(point, 1 + dice.randrange(PASSES_AHEAD))
+    if not fault.point:
+        point = world.failpoints.choose(dice)
+        world.note(f"armed: {point}")
+        world.failpoints.arm(point, 1 + dice.randrange(PASSES_AHEAD))
+    elif not world.failpoints.waits_at(fault.point) and not fault.point.startswith(BIRTH_SITE):
+        world.failpoints.arm(fault.point)
 
 
 def _pause(world: World, fault: Fault, victim: SimNode, _dice: random.Random) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.simulation.failpoints import never_struck, points
 from tests.simulation.runs import Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,7 @@ class Record(msgspec.Struct):
     reads: int = 0
     faults: dict[str, int] = {}
     failpoints: dict[str, int] = {}
+    failpoints_never_struck: list[str] = []  # of those that there were when the file was written
     versions: dict[str, int] = {}  # seeds by version of the code
     violations: list[Violation] = []
 
@@ -124,6 +126,7 @@ def save(path: Path | None, record: Record) -> None:
     if path is None:
         return
     part = path.with_suffix(".part")
+    record.failpoints_never_struck = never_struck(record.failpoints)
     built = msgspec.to_builtins(record)
     built["simulated_hours"], built["cpu_hours"] = (
         round(record.simulated_hours, 4),
@@ -138,14 +141,21 @@ def table(record: Record) -> str:
     lines = [
         f"{record.count:,} seeds, {record.simulated_hours:,.2f} simulated hours in {record.cpu_hours:,.2f} processor hours "
         f"({record.hours_per_cpu_hour:g} per processor hour), {record.operations:,} operations and {record.reads:,} reads judged, "
-        f"{sum(record.faults.values()):,} faults, {sum(record.failpoints.values()):,} deaths and refusals at {len(record.failpoints)} "
-        f"failpoints, **{len(record.violations)} violations**.",
+        f"{sum(record.faults.values()):,} faults, {sum(record.failpoints.values()):,} deaths and refusals at failpoints "
+        f"({failpoints_struck(record)}), **{len(record.violations)} violations**.",
         "",
+        *(f"Never struck: `{name}`." for name in never_struck(record.failpoints)),
         "| Fault | Times |",
         "|---|---|",
         *(f"| `{kind}` | {times:,} |" for kind, times in record.faults.items()),
     ]
     return "\n".join(lines)
+
+
+def failpoints_struck(record: Record) -> str:
+    """How many of the points that there are now."""
+    every = len(points())
+    return f"failpoints {every - len(never_struck(record.failpoints))} of {every}"
 
 
 def code_version() -> str:

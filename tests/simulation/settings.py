@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FAULTS = (
     "crash", "crash", "crash_majority", "crash_all", "crash_in_call", "crash_at", "crash_at", "cut", "isolate", "halves", "bridge", "one_way",
     "pause", "pause_several", "freeze", "slow_link", "torn_frame", "reconnect", "slow_disk", "full_disk", "failing_sync", "bit_rot",
-    "snapshot", "install", "transfer", "skew", "clock_jumps",
+    "snapshot", "install", "spoiled_fetch", "interrupted_fetch", "colliding_snapshots", "transfer", "skew", "clock_jumps",
     "add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators",
 )  # fmt: skip
 

@@ -13,10 +13,11 @@ import pytest
 
 from tests.simulation import record as records
 from tests.simulation.campaign import main
+from tests.simulation.failpoints import OFFLINE, all_points, points
 from tests.simulation.member import SimNode
 from tests.simulation.minimise import Minimiser
 from tests.simulation.network import MAX_UNSENT_BYTES
-from tests.simulation.plan import make_plan
+from tests.simulation.plan import make_plan, theme_of
 from tests.simulation.report import tell, write_report
 from tests.simulation.runs import Job, Result, kind_of, members_for, run_job
 from tests.simulation.settings import FAULTS, Settings
@@ -77,10 +78,12 @@ def test_a_fault_left_out_moves_nobody_elses_dice() -> None:
     """Up to the first fault that is left out, the run is the same."""
     whole = World(5, Settings(fault_seconds=15.0, calm_seconds=15.0))
     whole.run()
-    part = World(5, Settings(fault_seconds=15.0, calm_seconds=15.0, only=frozenset({0, 1})))
+    first, second, third = sorted(whole.plan, key=lambda fault: fault.at)[:3]
+    only = frozenset({first.number, second.number})
+    part = World(5, Settings(fault_seconds=15.0, calm_seconds=15.0, only=only))
     part.run()
     assert whole.plan == part.plan
-    until = whole.plan[2].at
+    until = third.at
     before = [[line for line in world.trace.lines if line[0] < until] for world in (whole, part)]
     assert before[0] == before[1]
     assert part.faults.kinds.total() == 2
@@ -214,3 +217,29 @@ def test_interrupted_it_saves_and_goes_on_where_it_stopped(tmp_path: Path, how: 
     )
     assert finished.stdout.splitlines()[-1].startswith("OK: 1 seeds, ")
     assert records.load(path).seeds[0].ranges == [(0, done)]
+
+
+def test_every_point_has_a_seed() -> None:
+    """So many seeds in a row as there are points: each is the first thing of some plan; what no member passes is named with its reason."""
+    themes = {make_plan(seed, Settings(), ["n1", "n2", "n3"])[0].point for seed in range(len(points()))}
+    assert themes == set(points())
+    assert len(themes) >= 40
+    offline = set(all_points()) - set(points())
+    assert all(any(name.startswith(beginning) for name in offline) for beginning in OFFLINE)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "rare",
+    [
+        "snapshots.SnapshotReceiver.publish:remove/before",
+        "snapshots.SnapshotWriter.abandon:remove/after",
+        "snapshots.SnapshotReceiver.abandon:remove/before",
+        "segments.SegmentedLog.recover:write_durably/unsynced",
+        "snapshots.remove_unfinished:remove/after",
+    ],
+)
+def test_a_rare_point_is_struck(rare: str) -> None:
+    """By one of three worlds that have it as their theme."""
+    seeds = [seed for seed in range(3 * len(points())) if theme_of(seed) == rare]
+    assert any(rare in run_job(Job(seed, 3)).failpoints for seed in seeds)

@@ -154,7 +154,7 @@ class World:
             node.paused_until = node.slow_until = self.now
             node.skew_ms = 0
             node.disk.crash_in = None
-            node.disk.full = node.disk.failing = False
+            node.disk.full = node.disk.failing = node.disk.spoiling = False
             if node.stopped_because is not None and not node.no_place:
                 raise ViolationError(f"{node.node_id} stopped without cause: {node.stopped_because}")
         self.life.finish()
