@@ -20,6 +20,7 @@ from api import (
     series,
     shaping,
     spaces,
+    waitlist,
 )
 from api.availability import DayPages
 from api.backups import Backups
@@ -46,6 +47,7 @@ API_CALLS = (
     *baskets.CALLS,
     *moves.CALLS,
     *series.CALLS,
+    *waitlist.CALLS,
     *names.CALLS,
     *operations.CALLS,
     *members.CALLS,

@@ -50,6 +50,8 @@ from client.answers import (
     Steps,
     Tokens,
     User,
+    Waiting,
+    Waitings,
     Wish,
 )
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
@@ -272,6 +274,32 @@ class Client:
         body = {name: value for name, value in given.items() if value}
         path = f"/api/v1/series/{quote(series_id, safe='')}/cancel"
         return await self._write(path, body, GivenUp, key=key, signed=True)
+
+    async def wait_for(
+        self,
+        space_id: str,
+        seat_id: str | None = None,
+        *,
+        starts_at: datetime | None = None,
+        date: str | None = None,
+        clock: str | None = None,
+        slots: int = 1,
+        key: str | None = None,
+    ) -> Waiting:
+        """Wait for a place, of any seat without `seat_id`; it is booked at once when it is free."""
+        given = {"seat_id": seat_id, "starts_at": starts_at, "date": date, "time": clock}
+        body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        body |= {"space_id": space_id, "slots": slots}
+        return await self._write("/api/v1/waitlist", body, Waiting, key=key, signed=True)
+
+    async def waitings(self) -> list[Waiting]:
+        """What one waits for, and what one got by waiting until it begins."""
+        return (await self._read("/api/v1/waitlist", Waitings, signed=True)).items
+
+    async def leave_waitlist(self, waiting_id: str, *, key: str | None = None) -> None:
+        """Wait no longer. Raises Refused with status 404 when one does not."""
+        path = f"/api/v1/waitlist/{quote(waiting_id, safe='')}/leave"
+        await self._done(path, None, key or new_key(), signed=True)
 
     async def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

@@ -172,6 +172,25 @@ class GivenUp(Struct, frozen=True):
     kept: list[Booking]
 
 
+class Waiting(Struct, frozen=True):
+    """A place in a line, or a booking that was got by waiting. `position` 1 is the next; "outdated": join again."""
+
+    id: str
+    space_id: str
+    seat_id: str | None
+    starts_at: datetime
+    ends_at: datetime
+    status: str
+    position: int | None = None
+    booking_id: str | None = None
+
+
+class Waitings(Struct, frozen=True):
+    """What a user waits for, the oldest first."""
+
+    items: list[Waiting]
+
+
 class Steps(Struct, frozen=True):
     """What has become of a booking, oldest first."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client import drawing, invocation
-from client.answers import Booking, Planned, Series, Space, Wish
+from client.answers import Booking, Planned, Series, Space, Waiting, Wish
 from client.errors import Refused
 
 if TYPE_CHECKING:
@@ -244,4 +244,86 @@ def series_cancel(series_id: str, from_booking_id: str | None, reason: str) -> N
         click.echo(f"Cancelled {len(done.cancelled)} bookings{kept}.")
 
 
-COMMANDS: dict[str, click.Command] = {"basket": basket, "move": move, "steps": steps, "series": series}
+@click.group()
+def waitlist() -> None:
+    """Wait for a place that somebody has: the first in the line gets it the moment it is given back."""
+
+
+@waitlist.command("join")
+@click.argument("seat")
+@click.argument("date")
+@click.argument("time")
+@click.option(
+    "--space", "space_id", metavar="ID", help="Needed when several coworkings have that seat, and for 'any'."
+)
+@click.option(
+    "--slots", type=click.IntRange(min=1), default=1, show_default=True, help="How many slots in a row."
+)
+@invocation.everywhere
+def waitlist_join(seat: str, date: str, time: str, space_id: str | None, slots: int) -> None:
+    """Wait for SEAT (or "any") on DATE at TIME, all local to the coworking.
+
+    \b
+    Examples:
+      deskraft waitlist join A1 2026-12-01 10:00
+      deskraft waitlist join any 2026-12-01 10:00 --space hq
+    """
+
+    async def work(client: Client) -> Waiting:
+        spaces = {space.id: space for space in await client.spaces()}
+        if seat == "any":
+            chosen = space_id or (next(iter(spaces)) if len(spaces) == 1 else None)
+            if chosen is None:
+                raise click.UsageError("name the coworking with --space")
+            return await client.wait_for(chosen, date=date, clock=time, slots=slots)
+        wish = wish_of(spaces, space_id, seat, date, time, slots)
+        return await client.wait_for(wish.space_id, seat, date=date, clock=time, slots=slots)
+
+    waiting = invocation.run(work)
+    if invocation.wants_json():
+        invocation.print_json(waiting)
+    elif waiting.booking_id:
+        click.echo(f"It was free: booked as {waiting.booking_id}")
+    else:
+        click.echo(
+            f"Waiting, number {waiting.position} in the line. Leave it with: deskraft waitlist leave {waiting.id}{invocation.server_option()}"
+        )
+
+
+@waitlist.command("show")
+@invocation.everywhere
+def waitlist_show() -> None:
+    """What you wait for, and what you got by waiting."""
+    items = invocation.run(lambda client: client.waitings())
+    if invocation.wants_json():
+        invocation.print_json({"items": items})
+        return
+    for item in items:
+        when = drawing.span(item.starts_at, item.ends_at, None)
+        state = {"waiting": f"number {item.position}", "promoted": f"booked as {item.booking_id}"}.get(
+            item.status, item.status
+        )
+        click.echo(f"{item.seat_id or 'any seat'} in {item.space_id}  {when}  {state}  {item.id}")
+    if not items:
+        click.echo("Nothing.")
+
+
+@waitlist.command("leave")
+@click.argument("waiting_id", metavar="WAITING")
+@invocation.everywhere
+def waitlist_leave(waiting_id: str) -> None:
+    """Wait no longer; a booking that was got by waiting stays."""
+    invocation.run(lambda client: client.leave_waitlist(waiting_id))
+    if invocation.wants_json():
+        invocation.print_json({"left": waiting_id})
+    else:
+        click.echo("Left the line.")
+
+
+COMMANDS: dict[str, click.Command] = {
+    "basket": basket,
+    "move": move,
+    "steps": steps,
+    "series": series,
+    "waitlist": waitlist,
+}

@@ -36,6 +36,7 @@ from client.answers import (
     Space,
     Step,
     User,
+    Waiting,
     Wish,
 )
 from client.calling import DEFAULT_DEADLINE_SECONDS
@@ -186,6 +187,31 @@ class Client:
         """Give up what is left of a series."""
         work = self._client.cancel_series(series_id, from_booking_id=from_booking_id, reason=reason, key=key)
         return self._run(work)
+
+    def wait_for(
+        self,
+        space_id: str,
+        seat_id: str | None = None,
+        *,
+        starts_at: datetime | None = None,
+        date: str | None = None,
+        clock: str | None = None,
+        slots: int = 1,
+        key: str | None = None,
+    ) -> Waiting:
+        """Wait for a place; it is booked at once when it is free."""
+        work = self._client.wait_for(
+            space_id, seat_id, starts_at=starts_at, date=date, clock=clock, slots=slots, key=key
+        )
+        return self._run(work)
+
+    def waitings(self) -> list[Waiting]:
+        """What one waits for."""
+        return self._run(self._client.waitings())
+
+    def leave_waitlist(self, waiting_id: str, *, key: str | None = None) -> None:
+        """Wait no longer."""
+        self._run(self._client.leave_waitlist(waiting_id, key=key))
 
     def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

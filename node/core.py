@@ -419,6 +419,25 @@ class Core:
                 return
             self.guard.engine.propose(encode_batch(self.now_ms(), self.queue.take_batch()))
             self.guard.engine.tick()
+        if self._something_is_due():
+            self.guard.engine.propose(encode_batch(self.now_ms(), []))
+            self.guard.engine.tick()
+
+    def _something_is_due(self) -> bool:
+        """Whether time alone has to make an entry: something in the state is due, and no entry is under way that would do it.
+
+        Any entry does what is due at its stamp, so a second one could at most be empty of effects, and there is none: the
+        next is made only when this one has been applied.
+        """
+        due_ms = self.state.due_ms
+        return (
+            due_ms is not None
+            and self.own_term_applied()
+            and not self.draining
+            and self.journal.last_index == self.applied_index
+            and self.clock.knows_majority()
+            and due_ms <= self.now_ms()
+        )
 
     def _heartbeat(self) -> None:
         self.clock.refresh()

@@ -1,7 +1,7 @@
 """How a booking ends before its time, and what follows from it.
 
-Whatever ends a booking goes through `give_up`: the cells become free, the history gets its line, the event is recorded,
-all in one place and one entry.
+Whatever ends a booking goes through `give_up`: the cells become free, the history gets its line, the event is recorded, and
+those who wait are served, all in one place and one entry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from statemachine.limits import MAX_REASON_CHARS
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking
 from statemachine.tables import Entry, Tables
+from statemachine.waitlist import offer
 
 
 def cancel_booking(
@@ -65,4 +66,5 @@ def give_up(tables: Tables, entry: Entry, before: Booking, by_user_id: str, reas
     tables.end_booking(booking, days)
     history.note(tables, entry, before, booking, "cancelled", by_user_id, reason)
     entry.record(BookingCancelled(booking, by_user_id, entry.now_ms, reason))
+    offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)
     return booking

@@ -195,6 +195,19 @@ class CancelSeries(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     reason: str
 
 
+class JoinWaitlist(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=35):
+    """Wait for a place, of any seat when `want.seat_id` is empty. `want.booking_id` is for the booking that may come of it."""
+
+    waiter_id: str
+    want: BookSeat
+
+
+class LeaveWaitlist(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=36):
+    """Wait no longer."""
+
+    waiter_id: str
+
+
 Command = (
     BirthCluster
     | RegisterUser
@@ -211,6 +224,8 @@ Command = (
     | CancelBookingBecause
     | BookSeries
     | CancelSeries
+    | JoinWaitlist
+    | LeaveWaitlist
     | PeopleCommand
 )
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from statemachine.people_events import PeopleEvent
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Role, Session, Space
+from statemachine.waiters import Waiter
 
 SessionEnd = Literal[
     "logged-out",
@@ -106,6 +107,29 @@ class BookingMoved(Struct, frozen=True, array_like=True, gc=False, tag="booking-
     at_ms: int
 
 
+class WaitingBegun(Struct, frozen=True, array_like=True, gc=False, tag="waiting-begun"):
+    """Somebody stands in the line for a place."""
+
+    waiter: Waiter
+    at_ms: int
+
+
+class WaiterPromoted(Struct, frozen=True, array_like=True, gc=False, tag="waiter-promoted"):
+    """Somebody got the place that they waited for; the booking has its own event before this one."""
+
+    waiter: Waiter
+    booking: Booking
+    at_ms: int
+
+
+class WaitingEnded(Struct, frozen=True, array_like=True, gc=False, tag="waiting-ended"):
+    """Somebody left the line, or the time that they waited for has begun."""
+
+    waiter: Waiter
+    reason: Literal["left", "expired"]
+    at_ms: int
+
+
 class SpaceCreated(Struct, frozen=True, array_like=True, gc=False, tag="space-created"):
     """A coworking can be booked."""
 
@@ -147,6 +171,9 @@ Event = (
     | SeatBooked
     | BookingCancelled
     | BookingMoved
+    | WaitingBegun
+    | WaiterPromoted
+    | WaitingEnded
     | BookingAffected
     | SpaceCreated
     | SpaceRevised

@@ -29,6 +29,7 @@ from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, Failures, Session, Space, Standing, User
+from statemachine.waiters import Waiter
 
 if TYPE_CHECKING:
     from statemachine.tables import Tables
@@ -59,6 +60,7 @@ class FrozenTables:
         "_steps",
         "_user_ids",
         "_users",
+        "_waiters",
         "bookings_before",
         "counts",
         "sessions_before",
@@ -81,6 +83,7 @@ class FrozenTables:
         self._node_keys = tables.node_keys.view()
         self._client_keys = tables.client_keys.view()
         self._steps = tables.steps.view()
+        self._waiters: list[Waiter] = list(tables.waiters.values())
         self._series = tables.series_list.view()
         self._audit = tables.audit.view()
         self._standings: list[Standing] = list(tables.standings.values())
@@ -98,6 +101,7 @@ class FrozenTables:
             len(self._audit),
             len(self._standings),
             len(self._failures),
+            len(self._waiters),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -115,6 +119,7 @@ class FrozenTables:
             self._audit.runs(),
             _runs_of(self._standings),
             _runs_of(self._failures),
+            _runs_of(self._waiters),
         )
 
     def _walk_users(self) -> Iterator[list[User]]:

@@ -17,6 +17,13 @@ MAX_BOOKING_SLOTS = 288  # off-grid
 MAX_AFFECTED = 5_000  # bookings touched by one change of a space or seat: too-many-affected
 MAX_BOOKING_CELLS = 7 * 288  # off-grid; bounds the days that one booking touches
 MAX_BASKET_ITEMS = 20  # seats and times in one request: invalid-body
+MAX_WAITING = 50_000  # places in lines, in all: waitlist-full
+MAX_WAITING_PER_USER = 20  # too-many-waiting
+MAX_WAITING_PER_SLOT = 100  # who could be served by the same place: waitlist-full
+MAX_WAITING_PER_DAY = (
+    1_000  # in one space on the UTC days of the wish; bounds what freeing a seat examines: waitlist-full
+)
+MAX_DUE_PER_ENTRY = 200  # what happens by itself in one entry; the rest in the next one
 MAX_SERIES_BOOKINGS = 60  # of one series: invalid-body
 MAX_STEPS_PER_BOOKING = (
     100  # changes of one booking that its history keeps; cancelling is always possible: too-many-changes

@@ -15,6 +15,7 @@ from statemachine.limits import MAX_STEPS_PER_BOOKING
 from statemachine.outcomes import Code, Outcome
 from statemachine.records import CELL_MS, Booking
 from statemachine.tables import Entry, Tables
+from statemachine.waitlist import offer
 
 
 def move_booking(tables: Tables, entry: Entry, envelope: Envelope, command: MoveBooking) -> Outcome:
@@ -61,6 +62,7 @@ def move_booking(tables: Tables, entry: Entry, envelope: Envelope, command: Move
     tables.move_booking(booking)
     history.note(tables, entry, before, booking, "moved", user_id)
     position = entry.record(BookingMoved(booking, before, user_id, entry.now_ms))
+    offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)
     return Outcome("ok", entry.index, position, booking)
 
 

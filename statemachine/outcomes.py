@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from statemachine.premises import Affected, Limit, SpaceChange
 from statemachine.records import Alternative, Booking, Planned, Session, Space, Together, User
+from statemachine.waiters import Waiter
 
 Code = Literal[
     "ok",
@@ -37,6 +38,9 @@ Code = Literal[
     "booking-cancelled",  # too late to move
     "booking-begun",  # the same
     "booking-changed",  # the booking is not the one that a move was made from: resolve again
+    "waiting-not-found",  # or another user's
+    "too-many-waiting",  # the user stands in as many lines as one may
+    "waitlist-full",
     "series-not-found",  # or another user's
     "too-many-changes",  # the history of the booking is full
     # People (people.py).
@@ -75,9 +79,9 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     code: Code
     index: int
     position: int
-    result: Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | Planned | None = (
-        None
-    )
+    result: (
+        Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | Planned | Waiter | None
+    ) = None
     alternatives: tuple[Alternative, ...] = ()
 
     @property

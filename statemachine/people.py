@@ -50,6 +50,7 @@ from statemachine.people_events import (
 )
 from statemachine.records import CELL_MS, ERASED, Booking, Standing, User
 from statemachine.tables import Entry, Tables
+from statemachine.waitlist import forget_user
 
 ERASE_STEP = 500  # bookings that are cancelled or made anonymous in one entry
 # What may be done with a one-time password.
@@ -162,6 +163,7 @@ def erase_account(tables: Tables, entry: Entry, envelope: Envelope, command: Era
     tables.drop_standing(user.id)
     tables.forget_outcomes(scopes)
     tables.forget_series(user.id)
+    forget_user(tables, entry, user.id)
     _put(tables, entry, user, login="", login_key="", password_hash="", role="user", created_at_ms=0)
     if user.id in tables.bookings_by_user:
         tables.erasing[user.id] = None

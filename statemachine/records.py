@@ -24,7 +24,7 @@ ERASED = "erased"  # whose bookings are those of erased accounts; no id is a wor
 
 Role = Literal["user", "admin"]
 BookingStatus = Literal["confirmed", "cancelled"]
-StepKind = Literal["confirmed", "moved", "cancelled"]
+StepKind = Literal["confirmed", "promoted", "moved", "cancelled"]
 
 
 class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -35,6 +35,7 @@ from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import ERASED, Booking, Failures, Series, Session, Space, Standing, Step, User
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
+from statemachine.waiters import Waiter
 
 FORMAT = "deskraft.state"
 VERSION = 3
@@ -146,6 +147,13 @@ class FailureRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     rows: list[Failures]
 
 
+class WaiterRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=32):
+    """Those who wait from the row `first` on, as they came."""
+
+    first: int
+    rows: list[Waiter]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -166,6 +174,7 @@ _Rows = (
     | AuditRows
     | StandingRows
     | FailureRows
+    | WaiterRows
 )
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -180,6 +189,7 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "audit": AuditRows,
     "standings": StandingRows,
     "failures": FailureRows,
+    "waiters": WaiterRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -439,6 +449,13 @@ def _load_series(tables: Tables, rows: list[Series]) -> None:
         tables.add_series(series)
 
 
+def _load_waiters(tables: Tables, rows: list[Waiter]) -> None:
+    for waiter in rows:
+        _require(waiter.id not in tables.waiters, "somebody waits twice")
+        _require(waiter.user_id in tables.users, "nobody waits")
+        tables.put_waiter(waiter)
+
+
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -452,6 +469,7 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     AuditRows: _load_audit,
     StandingRows: _load_standings,
     FailureRows: _load_failures,
+    WaiterRows: _load_waiters,
 }
 
 

@@ -27,6 +27,7 @@ from statemachine import (
     baskets,
     bookings,
     cancelling,
+    due,
     history,
     moves,
     people,
@@ -35,6 +36,7 @@ from statemachine import (
     spaces,
     throttle,
     users,
+    waitlist,
 )
 from statemachine.commands import (
     BirthCluster,
@@ -47,6 +49,8 @@ from statemachine.commands import (
     CloseSession,
     CreateSpace,
     Envelope,
+    JoinWaitlist,
+    LeaveWaitlist,
     MoveBooking,
     OpenSession,
     PutSeat,
@@ -134,6 +138,8 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     EraseAccount: (people.erase_account, True),
     NoteFailures: (throttle.note_failures, False),
     NoteAct: (people.note_act, True),
+    JoinWaitlist: (waitlist.join_waitlist, True),
+    LeaveWaitlist: (waitlist.leave_waitlist, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -171,6 +177,7 @@ class State(Tables):
             entry = Entry(index, self.now_ms)
             if self.erasing:
                 people.erase_bookings(self, entry)
+            due.carry_out(self, entry)
             for data in batch.envelopes:
                 try:
                     envelope = decode_envelope(data)
@@ -234,6 +241,16 @@ class State(Tables):
         chain.update(payload)
         chain.update(_encode(outcomes))
         return chain.digest()
+
+    @property
+    def due_ms(self) -> int | None:
+        """The earliest moment at which something happens by itself, when an entry with that stamp comes; None when nothing
+        will.
+        """
+        if self.erasing:
+            return self.now_ms  # what is left of an erased account goes with the next entries
+        self.next_due(-1)
+        return self.dues[0][0] if self.dues else None
 
     # --- reading --------------------------------------------------------------------------------------------
 

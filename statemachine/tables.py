@@ -41,6 +41,7 @@ from statemachine.records import (
     Step,
     User,
 )
+from statemachine.waiters import Waiter
 
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
@@ -103,6 +104,7 @@ class Tables:
         self.series: dict[str, Series] = {}
         self.standings: dict[str, Standing] = {}  # by user, in the order of their revisions
         self.failures: OrderedDict[str, Failures] = OrderedDict()  # by throttle key, quiet for longest first
+        self.waiters: dict[str, Waiter] = {}  # in a line, or promoted and not begun
         # Derived from here on.
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
@@ -131,6 +133,11 @@ class Tables:
         self.keys_by_scope: dict[str, list[str]] = {}  # by `key_name`, oldest first; clients' keys only
         self.client_keys: Pages[Remembered] = Pages()  # in order of expiry: one class has one keeping time
         self.node_keys: Pages[Remembered] = Pages()
+        self.waiters_by_user: dict[str, dict[str, None]] = {}
+        self.waiting_by_day: dict[
+            str, dict[str, None]
+        ] = {}  # by `day_name` of the space; without the promoted
+        self.dues: list[tuple[int, str]] = []  # heap: when something happens by itself, and to whom
         self.session_ends: list[tuple[int, str]] = []  # heap; an entry is never later than the session's end
         self._views: list[ref[FrozenTables]] = []  # those that live
 
@@ -396,6 +403,45 @@ class Tables:
         for step in self.steps_by_booking.pop(booking.id, ()):
             self.steps.forget(step)
 
+    def put_waiter(self, waiter: Waiter) -> None:
+        """Add somebody who waits, or replace the record."""
+        before = self.waiters.get(waiter.id)
+        if before is not None:
+            self._leave_line(before)
+        self.waiters[waiter.id] = waiter
+        self.waiters_by_user.setdefault(waiter.user_id, {})[waiter.id] = None
+        if waiter.status == "waiting":
+            for name in _space_days(waiter.want.space_id, waiter.want.start_cell, waiter.end_cell):
+                self.waiting_by_day.setdefault(name, {})[waiter.id] = None
+        if before is None or before.begins_ms != waiter.begins_ms:
+            self._note_due(waiter.begins_ms, waiter.id)
+
+    def drop_waiter(self, waiter: Waiter) -> None:
+        """Forget somebody who waited."""
+        self._leave_line(waiter)
+        del self.waiters[waiter.id]
+        mine = self.waiters_by_user[waiter.user_id]
+        del mine[waiter.id]
+        if not mine:
+            del self.waiters_by_user[waiter.user_id]
+
+    def _leave_line(self, waiter: Waiter) -> None:
+        if waiter.status == "waiting":
+            for name in _space_days(waiter.want.space_id, waiter.want.start_cell, waiter.end_cell):
+                others = self.waiting_by_day[name]
+                del others[waiter.id]
+                if not others:
+                    del self.waiting_by_day[name]
+
+    def waiting_around(self, space_id: str, start_cell: int, end_cell: int) -> list[Waiter]:
+        """Those who wait for something in the space on the UTC days of `[start_cell, end_cell)`, each once."""
+        if not self.waiting_by_day:
+            return []
+        found: dict[str, None] = {}
+        for name in _space_days(space_id, start_cell, end_cell):
+            found.update(self.waiting_by_day.get(name, {}))
+        return [self.waiters[each] for each in found]
+
     def add_step(self, step: Step) -> None:
         """Add a line to the history of a booking."""
         self.steps.append(step)
@@ -450,6 +496,26 @@ class Tables:
             for name in self.keys_by_scope.pop(scope, ()):
                 self.client_keys.forget(self.outcomes.pop(name))
 
+    # --- what happens by itself ---------------------------------------------------------------------------
+
+    def _note_due(self, at_ms: int, subject: str) -> None:
+        if len(self.dues) > 2 * len(self.waiters) + STALE_ENDS_KEPT:
+            self.dues = [(waiter.begins_ms, waiter.id) for waiter in self.waiters.values()]
+            heapify(self.dues)
+        heappush(self.dues, (at_ms, subject))
+
+    def next_due(self, now_ms: int) -> str | None:
+        """Whose time has come, the earliest first; None when nobody's has. Places in the heap that mean nothing any more are
+        taken off on the way.
+        """
+        while self.dues:
+            at_ms, subject = self.dues[0]
+            waiter = self.waiters.get(subject)
+            if waiter is not None and waiter.begins_ms == at_ms:
+                return subject if at_ms <= now_ms else None
+            heappop(self.dues)
+        return None
+
     # --- what time does -------------------------------------------------------------------------------------
 
     def expire(self) -> None:
@@ -496,6 +562,13 @@ def keep_class(keep_ms: int) -> tuple[bool, int]:
 def day_name(user_id: str, day: int) -> str:
     """The name of a user's UTC day."""
     return f"{day}:{user_id}"
+
+
+def _space_days(space_id: str, start_cell: int, end_cell: int) -> list[str]:
+    return [
+        day_name(space_id, day)
+        for day in range(start_cell // CELLS_PER_DAY, (end_cell - 1) // CELLS_PER_DAY + 1)
+    ]
 
 
 def _of_day(ids: tuple[str, ...]) -> LiveOfDay:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.client.fake import BOOKING, SPACE, FakeNode, ok, problem
+from tests.client.fake import BOOKING, SPACE, FakeNode, no_content, ok, problem
 from tests.client.test_cli import ALTERNATIVE, Shell, shell
 
 __all__ = ["shell"]
@@ -97,3 +97,30 @@ def test_a_series(shell: Shell, node: FakeNode) -> None:
     result = shell("series", "cancel", "s1", "--from", "b1")
     assert result.stdout == "Cancelled 1 bookings, 1 kept: too late to cancel.\n"
     assert node.asked("POST /api/v1/series/s1/cancel")[0].body == {"from_booking_id": "b1"}
+
+
+def test_the_waitlist(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    waiting = {
+        "id": "w1",
+        "space_id": "hq",
+        "seat_id": None,
+        "starts_at": BOOKING["starts_at"],
+        "ends_at": BOOKING["ends_at"],
+        "status": "waiting",
+        "position": 2,
+        "booking_id": None,
+    }
+    promoted = waiting | {"status": "promoted", "position": None, "booking_id": "b7", "seat_id": "A1"}
+    node.on("POST /api/v1/waitlist", ok(waiting, 201), ok(promoted, 201))
+    result = shell("waitlist", "join", "any", "2026-12-01", "10:00")
+    assert result.stdout.startswith("Waiting, number 2 in the line."), result.output
+    asked = node.asked("POST /api/v1/waitlist")[0].body
+    assert asked == {"space_id": "hq", "date": "2026-12-01", "time": "10:00", "slots": 1}
+    assert shell("waitlist", "join", "A1", "2026-12-01", "10:00").stdout == "It was free: booked as b7\n"
+    node.on("GET /api/v1/waitlist", ok({"items": [waiting, promoted]}))
+    lines = shell("waitlist", "show").stdout.splitlines()
+    assert "number 2" in lines[0]
+    assert "booked as b7" in lines[1]
+    node.on("POST /api/v1/waitlist/w1/leave", no_content)
+    assert shell("waitlist", "leave", "w1").stdout == "Left the line.\n"
