@@ -17,15 +17,16 @@ from api import (
     moves,
     names,
     operations,
+    reports,
     series,
     shaping,
     spaces,
     waitlist,
 )
 from api.availability import DayPages
-from api.backups import Backups
 from api.bodies import MAX_BODY_BYTES
 from api.calls import Call
+from api.chores import Chores
 from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
 from api.metrics import RequestMetrics
 from api.openapi import document
@@ -53,6 +54,7 @@ API_CALLS = (
     *members.CALLS,
     *evidence.CALLS,
     *backups.CALLS,
+    *reports.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 
@@ -83,7 +85,7 @@ def build_app(
         booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
         origins=Origins(replica),
-        backups=Backups(),
+        chores=Chores(),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from api.answers import content_answer
 from api.calls import Call
+from api.chores import Chores
 from api.exchange import Exchange
 from api.members import administrator
 from api.problems import Refusal
@@ -32,18 +32,11 @@ MEDIA_TYPE = "application/vnd.deskraft.backup"
 audit = logging.getLogger("deskraft.audit")
 
 
-@dataclass
-class Backups:
-    """What this node is doing about them."""
-
-    under_way: bool = False
-
-
 async def backup(exchange: Exchange, _: None) -> web.Response:
     """The state of the cluster as a file."""
     user = await administrator(exchange)
     services = exchange.services
-    if services.backups.under_way:
+    if services.chores.backup:
         raise Refusal("overloaded", "A backup is being fetched from this node. Ask another, or later.")
     head, frozen = services.replica.backup()
     audit.info("event=backup by=%s index=%d", user.login, head.index)
@@ -51,14 +44,14 @@ async def backup(exchange: Exchange, _: None) -> web.Response:
     extra = (("Content-Disposition", f'attachment; filename="{name}"'),)
     answer = content_answer(b"", MEDIA_TYPE, head.index, extra=extra)
     answer.headers["Cache-Control"] = "no-store"
-    answer.body = _paced(services.backups, backups.pieces(head, frozen))
+    answer.body = _paced(services.chores, backups.pieces(head, frozen))
     return answer
 
 
-async def _paced(state: Backups, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _paced(chores: Chores, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + MAX_BACKUP_SECONDS
-    state.under_way = True
+    chores.backup = True
     try:
         for piece in pieces:
             if loop.time() > give_up_at:
@@ -67,7 +60,7 @@ async def _paced(state: Backups, pieces: Iterator[bytes]) -> AsyncIterator[bytes
                 yield piece
             await asyncio.sleep(PAUSE_SECONDS)
     finally:
-        state.under_way = False
+        chores.backup = False
 
 
 CALLS = (

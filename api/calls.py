@@ -57,6 +57,7 @@ class Call:
     query: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
+    other_media_types: tuple[str, ...] = ()  # that the first status may have instead, as text
     keyed: bool = True
 
     @cached_property

@@ -142,6 +142,8 @@ def _responses(call: Call, reference_of: dict[Any, Any]) -> dict[str, Any]:
         if kind is not None:
             schema = reference_of.get(kind, {"type": "string"})
             answer["content"] = {call.media_type: {"schema": schema}}
+            for media_type in call.other_media_types:
+                answer["content"][media_type] = {"schema": {"type": "string"}}
         responses[str(status)] = answer
     codes = list(call.problems)
     codes += _COMMON_BODY_PROBLEMS if call.body is not None else ()

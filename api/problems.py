@@ -54,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "invalid-parameter": Kind(422, "A parameter is not what this call takes"),
     "invalid-login": Kind(422, "This login cannot be used"),
     "weak-password": Kind(422, "This password is too weak"),
+    "report-too-large": Kind(422, "That is too much for one report"),
     "nonexistent-time": Kind(422, "This local time does not exist on that day"),
     "ambiguous-time": Kind(422, "This local time exists twice on that day"),
     "space-needed": Kind(422, "Name the space", "More than one space has this seat."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.availability import DayPages
-from api.backups import Backups
+from api.chores import Chores
 from api.metrics import RequestMetrics
 from api.origins import Origins
 from api.passwords import LoginThrottle, PasswordHasher
@@ -31,6 +31,6 @@ class Services:
     booking_texts: BookingTexts
     metrics: RequestMetrics
     origins: Origins
-    backups: Backups
+    chores: Chores
     budget_seconds: float
     request_seconds: float

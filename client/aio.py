@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from client import occupancy as reporting
 from client.answers import (
     Availability,
     Basket,
@@ -56,6 +57,7 @@ from client.answers import (
 )
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
 from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
+from client.occupancy import Occupancy
 from client.servers import Servers, parse_servers
 
 RENEW_BEFORE_SECONDS = 10.0
@@ -200,6 +202,19 @@ class Client:
         """
         path = f"/api/v1/spaces/{quote(space_id, safe='')}/seats/{quote(seat_id, safe='')}/day"
         return await self._read(path, SeatHistory, {"date": date, "as_of": as_of})
+
+    async def occupancy(self, space_id: str | None, first: str, last: str, by: str = "day") -> Occupancy:
+        """How much of the open time of seats was taken from one local day through another; for administrators.
+
+        `by` is "day", "hour", "seat", "weekday-hour", or "space", which needs no `space_id`.
+        Raises Refused: "report-too-large", "forbidden".
+        """
+        return await self._read(reporting.PATH, Occupancy, reporting.query_of(space_id, first, last, by), signed=True)
+
+    async def occupancy_csv(self, space_id: str | None, first: str, last: str, by: str = "day") -> bytes:
+        """The same as CSV (RFC 4180) in UTF-8."""
+        query = {**reporting.query_of(space_id, first, last, by), "format": "csv"}
+        return (await self._decided(Call("GET", reporting.PATH, query), signed=True)).body
 
     # --- bookings --------------------------------------------------------------------------------------
 

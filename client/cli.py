@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import drawing, invocation, plans, safekeeping
+from client import drawing, invocation, plans, reports, safekeeping
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -277,5 +277,6 @@ COMMANDS: dict[str, click.Command] = {
     "history": history,
     **plans.COMMANDS,
     **safekeeping.COMMANDS,
+    **reports.COMMANDS,
     "cluster": cluster,
 }

@@ -40,6 +40,7 @@ from client.answers import (
     Wish,
 )
 from client.calling import DEFAULT_DEADLINE_SECONDS
+from client.occupancy import Occupancy
 
 T = TypeVar("T")
 
@@ -273,6 +274,14 @@ class Client:
     def last_receipt(self) -> tuple[int, str]:
         """Index and digest of the last answer."""
         return self._client.last_receipt
+
+    def occupancy(self, space_id: str | None, first: str, last: str, by: str = "day") -> Occupancy:
+        """How much of the open time of seats was taken; for administrators."""
+        return self._run(self._client.occupancy(space_id, first, last, by))
+
+    def occupancy_csv(self, space_id: str | None, first: str, last: str, by: str = "day") -> bytes:
+        """The same as CSV."""
+        return self._run(self._client.occupancy_csv(space_id, first, last, by))
 
     def add_member(self, member_id: str, raft: str, api: str) -> Changed:
         """Make a member of a node that is to be started."""

@@ -43,11 +43,11 @@ async def test_the_file_holds_everything_up_to_its_index(node: Node, tmp_path: P
 async def test_one_at_a_time(node: Node) -> None:
     admin = await node.admin()
     services = node.client.server.app[served_services()]  # type: ignore[union-attr]  # it is our own application
-    services.backups.under_way = True
+    services.chores.backup = True
     await expect_problem(await node.get(PATH, admin), 429, "overloaded")
-    services.backups.under_way = False
+    services.chores.backup = False
     assert (await (await node.get(PATH, admin)).read()).startswith(b"DSKBACK1")
-    assert not services.backups.under_way
+    assert not services.chores.backup
 
 
 def served_services() -> object:
