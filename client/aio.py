@@ -58,6 +58,7 @@ from client.answers import (
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
 from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
 from client.occupancy import Occupancy
+from client.premises import Premises
 from client.servers import Servers, parse_servers
 
 RENEW_BEFORE_SECONDS = 10.0
@@ -364,6 +365,11 @@ class Client:
                 return
             cursor = page.next
 
+    @property
+    def premises(self) -> Premises:
+        """The administrators' calls that shape spaces and seats."""
+        return Premises(self)
+
     # --- the cluster -----------------------------------------------------------------------------------
 
     async def cluster(self) -> Cluster:
@@ -435,7 +441,9 @@ class Client:
         call = Call("GET", f"/api/v1/cluster/receipts/{index}")
         if server is None:
             return _decoded(await self._decided(call, signed=False), Receipt)
-        return _decoded(self._accepted(await self._caller.ask_one(server, call, LEARN_TIMEOUT_SECONDS)), Receipt)
+        return _decoded(
+            self._accepted(await self._caller.ask_one(server, call, LEARN_TIMEOUT_SECONDS)), Receipt
+        )
 
     def _learned(self, answer: Answer) -> Cluster:
         cluster = _decoded(answer, Cluster)
@@ -468,6 +476,24 @@ class Client:
         self, path: str, body: object, kind: type[T], *, signed: bool, key: str | None = None
     ) -> T:
         return _decoded(await self._done(path, body, key or new_key(), signed=signed), kind)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        kind: type[T],
+        *,
+        query: dict[str, str] | None = None,
+        if_match: str = "",
+        key: str | None = None,
+    ) -> T:
+        """One signed call by any method: the ground of groups of calls such as `premises`. A body of None is none."""
+        encoded = None if body is None else msgspec.json.encode(body)
+        call = Call(
+            method, path, query or {}, encoded, None if method == "GET" else key or new_key(), if_match=if_match
+        )  # fmt: skip
+        return _decoded(await self._decided(call, signed=True), kind)
 
     async def _done(self, path: str, body: object, key: str, *, signed: bool) -> Answer:
         encoded = None if body is None else msgspec.json.encode(body)

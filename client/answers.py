@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from client.places import Hours, Outage, Policy, SpecialDays
+
 SlotState = Literal["free", "taken", "mine", "closed", "past"]
 BookingStatus = Literal["confirmed", "cancelled", "completed"]
 Role = Literal["leader", "follower", "candidate", "learner"]
@@ -34,14 +36,21 @@ class Tokens(Struct, frozen=True):
 
 
 class Seat(Struct, frozen=True):
-    """One desk; `label` is what stands on it."""
+    """One desk; `label` is what stands on it, `x` and `y` its place on the plan."""
 
     id: str
     label: str
+    zone: str | None = None
+    attributes: list[str] = field(default_factory=list)
+    x: int | None = None
+    y: int | None = None
+    outages: list[Outage] = field(default_factory=list)
 
 
 class Space(Struct, frozen=True):
-    """A coworking and its rules. `opens` and `closes` are local to `timezone`; `closes` may be "24:00"."""
+    """A coworking and its rules. `opens` and `closes` are the earliest and latest of the week, local to `timezone`; `closes` may
+    be "24:00". `hours` are those of each weekday ("mon" …), None: closed.
+    """
 
     id: str
     name: str
@@ -50,6 +59,11 @@ class Space(Struct, frozen=True):
     closes: str
     slot_minutes: int
     seats: list[Seat]
+    revision: str = ""
+    hours: dict[str, Hours | None] = field(default_factory=dict)
+    special_days: list[SpecialDays] = field(default_factory=list)
+    zones: list[str] = field(default_factory=list)
+    policy: Policy = field(default_factory=Policy)
 
 
 class SpacePage(Struct, frozen=True):
@@ -218,6 +232,15 @@ class FieldProblem(Struct, frozen=True):
     detail: str = ""
 
 
+class Affected(Struct, frozen=True):
+    """Accepted bookings that a change of a space or seat touches: how many, the token of this list, and the first of them."""
+
+    count: int
+    token: str
+    index: int
+    bookings: list[Booking]
+
+
 class Problem(Struct, frozen=True):
     """An error as RFC 9457 describes it, with Deskraft's `errors` and `alternatives`."""
 
@@ -227,6 +250,8 @@ class Problem(Struct, frozen=True):
     detail: str = ""
     errors: list[FieldProblem] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)
+    limit: int | None = None
+    affected: Affected | None = None
     items: list[Placed] = field(default_factory=list)
 
     @property

@@ -55,6 +55,7 @@ class Call(Struct, frozen=True):
     key: str | None = None
     token: str | None = None
     min_index: int = 0
+    if_match: str = ""  # the revision that the thing must still have
 
     def headers(self) -> dict[str, str]:
         """HTTP headers of every attempt."""
@@ -65,6 +66,8 @@ class Call(Struct, frozen=True):
             headers["Idempotency-Key"] = self.key
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
+        if self.if_match:
+            headers["If-Match"] = f'"{self.if_match}"'
         if self.min_index:
             headers["Deskraft-Min-Index"] = str(self.min_index)
         return headers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import drawing, invocation, plans, reports, safekeeping
+from client import drawing, invocation, plans, reports, safekeeping, shaping
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -278,5 +278,6 @@ COMMANDS: dict[str, click.Command] = {
     **plans.COMMANDS,
     **safekeeping.COMMANDS,
     **reports.COMMANDS,
+    **shaping.COMMANDS,
     "cluster": cluster,
 }

@@ -41,6 +41,7 @@ from client.answers import (
 )
 from client.calling import DEFAULT_DEADLINE_SECONDS
 from client.occupancy import Occupancy
+from client.premises import BlockingPremises
 
 T = TypeVar("T")
 
@@ -257,6 +258,11 @@ class Client:
             if page.next is None:
                 return
             cursor = page.next
+
+    @property
+    def premises(self) -> BlockingPremises:
+        """The administrators' calls that shape spaces and seats."""
+        return BlockingPremises(self._client.premises, self._run)
 
     def cluster(self) -> Cluster:
         """The cluster as the first node that answers sees it."""
