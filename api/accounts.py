@@ -147,7 +147,7 @@ CALLS = (
         {200: TokensView},
         access="public",
         body=LoginBody,
-        problems=("wrong-credentials", "too-many-attempts", *_WRITE_PROBLEMS),
+        problems=("wrong-credentials", "too-many-attempts", "user-blocked", *_WRITE_PROBLEMS),
     ),
     Call(
         "POST",
@@ -168,6 +168,15 @@ CALLS = (
         body=EmptyBody,
         body_optional=True,
         problems=_WRITE_PROBLEMS,
+        with_one_time_password=True,
     ),
-    Call("GET", "/api/v1/me", "Who is logged in", me, {200: UserView}, problems=("unavailable",)),
+    Call(
+        "GET",
+        "/api/v1/me",
+        "Who is logged in",
+        me,
+        {200: UserView},
+        problems=("unavailable",),
+        with_one_time_password=True,
+    ),
 )

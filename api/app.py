@@ -15,8 +15,10 @@ from api import (
     evidence,
     members,
     moves,
+    myself,
     names,
     operations,
+    people,
     reports,
     series,
     shaping,
@@ -42,6 +44,8 @@ from node.secret import Secret
 
 API_CALLS = (
     *accounts.CALLS,
+    *myself.CALLS,
+    *people.CALLS,
     *spaces.CALLS,
     *shaping.CALLS,
     *bookings.CALLS,

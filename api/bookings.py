@@ -142,7 +142,7 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
     query = exchange.query
     limit = query.get("limit", DEFAULT_LIMIT)
     ids = state.user_bookings(user.id)
-    begin = _position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
+    begin = position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
     now_ms = exchange.services.replica.now_ms()
     texts = exchange.services.booking_texts
     when, wanted_status = query.get("when"), query.get("status")
@@ -158,11 +158,11 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
             continue
         items.append(texts.text(booking, state, status))
     cursor = f"{position}.{ids[position]}" if position > 0 else None
-    extra = [("Link", _next_link(exchange, cursor))] if cursor else []
+    extra = [("Link", next_link(exchange, cursor))] if cursor else []
     return raw_json_answer(texts.page(items, cursor), exchange.index, extra=extra)
 
 
-def _position_before(ids: Sequence[str], cursor: str) -> int:
+def position_before(ids: Sequence[str], cursor: str) -> int:
     """Where the page after a cursor begins. A cursor is `position.id` of the last booking seen; the position is only a
     hint, so that a list that has lost its oldest entries still continues at the right one.
     """
@@ -176,7 +176,8 @@ def _position_before(ids: Sequence[str], cursor: str) -> int:
     raise parameter_refusal("cursor", "is not one that this call has given")
 
 
-def _next_link(exchange: Exchange, cursor: str) -> str:
+def next_link(exchange: Exchange, cursor: str) -> str:
+    """The header of a page that says where the next one is."""
     request = exchange.request
     query = [(name, value) for name, value in request.query.items() if name != "cursor"]
     return f'<{request.rel_url.raw_path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'

@@ -43,7 +43,7 @@ class Call:
     """One method on one path. `answers` maps a status to the type of its body (None: no body).
 
     A body that may be left out is then `body()`. `keyed` is false for a write that says how things should be, and keeps no
-    `Idempotency-Key`.
+    `Idempotency-Key`. `with_one_time_password`: who has to change the password first may call it nevertheless.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -59,6 +59,7 @@ class Call:
     media_type: str = "application/json"
     other_media_types: tuple[str, ...] = ()  # that the first status may have instead, as text
     keyed: bool = True
+    with_one_time_password: bool = False
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:

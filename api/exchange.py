@@ -154,10 +154,13 @@ class Exchange:
         return replica.state
 
     def user_of(self, state: State, identity: Identity) -> User:
-        """The user of a living session. Raises `Refusal("unauthenticated")`."""
+        """The user of a living session, who may make this call. Raises `Refusal`."""
         session = state.session(identity.session_id, self.services.replica.now_ms())
         if session is None or session.user_id != identity.user_id:
             raise Refusal("unauthenticated")
+        standing = state.standings.get(session.user_id) if state.standings else None
+        if standing is not None and standing.must_change and not self.call.with_one_time_password:
+            raise Refusal("password-change-needed")
         return state.users[session.user_id]
 
     async def execute(
@@ -202,6 +205,7 @@ class Exchange:
 
 _REFUSED_ALIKE = frozenset(
     {
+        "password-change-needed",
         "not-born",
         "deadline-passed",
         "malformed",

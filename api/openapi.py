@@ -148,6 +148,7 @@ def _responses(call: Call, reference_of: dict[Any, Any]) -> dict[str, Any]:
     codes = list(call.problems)
     codes += _COMMON_BODY_PROBLEMS if call.body is not None else ()
     codes += ["unauthenticated"] if call.access in ("user", "optional") else []
+    codes += ["password-change-needed"] if call.access == "user" and not call.with_one_time_password else []
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(problems.KINDS[code].status, []).append(code)

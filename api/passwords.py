@@ -53,11 +53,11 @@ class Cost:
     lanes: int = 1
 
 
-def refuse_weak(password: str, login: str) -> None:
+def refuse_weak(password: str, login: str, pointer: str = "/password") -> None:
     """Raise `Refusal("weak-password")` unless the password may be used."""
     reason = _weakness(password, login)
     if reason:
-        raise Refusal("weak-password", f"The password {reason}.", errors=[("/password", reason)])
+        raise Refusal("weak-password", f"The password {reason}.", errors=[(pointer, reason)])
 
 
 def _weakness(password: str, login: str) -> str:

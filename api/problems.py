@@ -40,6 +40,10 @@ KINDS: dict[str, Kind] = {
     ),
     "wrong-credentials": Kind(401, "Wrong login or password", "No user has this login and password."),
     "refresh-invalid": Kind(401, "The refresh token is not valid", "Log in again."),
+    "wrong-password": Kind(403, "This is not your password", "Nothing was done."),
+    "password-changed-since": Kind(
+        409, "The user has another password by now", "The one-time password was replaced meanwhile."
+    ),
     "forbidden": Kind(403, "Not allowed"),
     "not-found": Kind(404, "Nothing is here"),
     "method-not-allowed": Kind(405, "This address does not take that method"),
