@@ -6,11 +6,14 @@
 | crash_in_call | dies inside the n-th write, sync, rename or removal from now |
 | crash_at | dies at a named place of the code, or is refused there by the disk (`failpoints`) |
 | cut, isolate, halves, bridge, one_way | paths are cut for a while; `bridge` leaves one member that sees two halves that do not see each other |
+| power_loss | a machine stops without a word: the others hold on to connections that are open at one end alone |
 | pause, pause_several | members stand still and go on as if nothing had been |
+| held_up | a turn of the event loop takes long; threads go on meanwhile |
 | freeze, slow_link | what a member sends arrives late: all at once, or trickling |
 | torn_frame, reconnect | connections end in the middle of a frame; end for the sender while what is under way still arrives |
 | slow_disk, full_disk, failing_sync, bit_rot, wipe | disks |
 | snapshot, install | a snapshot now; a member that lags behind is sent one while new ones are made, or while somebody dies |
+| spoiled_fetch, interrupted_fetch, colliding_snapshots | what it fetches is damaged; it is cut off again; it writes one itself |
 | transfer | the leader is asked to hand over |
 | skew, clock_jumps | the wall clock of one member is off, or jumps about |
 
@@ -41,6 +44,7 @@ CLOCK_SETTLES_SECONDS = 3.5  # samples of a clock that was wrong are forgotten b
 MAX_SKEW_MS = 3_600_000
 CALLS_AHEAD = 12  # `crash_in_call` strikes within so many system calls
 BIRTH_SHARE = 0.2
+LONG_TURN_SECONDS = (0.05, 0.5)
 PASSES_AHEAD = 3  # `crash_at` strikes within so many passes of its place
 
 
@@ -158,16 +162,36 @@ def _pause(world: World, fault: Fault, victim: SimNode, _dice: random.Random) ->
         node.paused_until = max(node.paused_until, world.now + fault.duration)
 
 
+def _power_loss(world: World, fault: Fault, victim: SimNode, _dice: random.Random) -> None:
+    """The machine stops at once, and says nothing: the others go on to believe in their connections."""
+    victim.crash(silent=True)
+    world.faults.restart_later(victim, fault.duration)
+
+
+def _held_up(world: World, fault: Fault, victim: SimNode, dice: random.Random) -> None:
+    """A few times something holds the event loop up in the middle of a turn, while the threads go on."""
+
+    def hold() -> None:
+        if not world.calm:
+            victim.next_turn_takes = dice.uniform(*LONG_TURN_SECONDS)
+
+    for _ in range(1 + int(fault.amount * 6)):
+        world.at(dice.uniform(0.0, fault.duration), hold)
+
+
 def _transfer(_world: World, _fault: Fault, victim: SimNode, _dice: random.Random) -> None:
     if victim.core is not None:
         victim.core.transfer_leadership()
 
 
 def _when_clocks_agree(world: World, action: Callable[[], None]) -> None:
-    """Only a minority may be wrong at a time: all clocks are right, and have been for a while, before one goes astray."""
+    """Only a minority may be wrong at a time: all clocks are right, and have been for a while, before one goes astray.
+
+    One of one or two is no minority, so with few voters nothing is promised of log time; everything else is.
+    """
     nodes = world.nodes
     if world.settings.few_voters:
-        return
+        world.judge.log_time_promised = False
     for node in nodes.values():
         node.skew_ms = 0
 
@@ -219,6 +243,8 @@ _STRIKES: dict[str, Strike] = {
     "crash_all": _crash_all,
     "crash_in_call": _crash_in_call,
     "crash_at": _crash_at,
+    "power_loss": _power_loss,
+    "held_up": _held_up,
     "pause": _pause,
     "pause_several": _pause,
     "transfer": _transfer,

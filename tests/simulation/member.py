@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from node import storage
@@ -59,6 +60,9 @@ class SimNode:
         self.pipeline: Pipeline | None = None
         self.boots = 0
         self.paused_until = 0.0
+        self.next_turn_takes = 0.0  # seconds, when something holds the event loop up
+        self.held_until = 0.0  # threads go on meanwhile, unlike in a pause
+        self._late = 0.0  # what leaves in a turn that takes long leaves at its end
         self._turned_at = -TICK_SECONDS
         self.skew_ms = 0
         self.slow_until = 0.0
@@ -132,7 +136,7 @@ class SimNode:
             opened,
             self.identity.birth,
             self.world.settings.snapshot_every,
-            lambda: self.world.now,
+            self.world.clock,
         )
         self._mutate()
         self._later(self.world.rng.uniform(0, TICK_SECONDS), self._tick)
@@ -144,14 +148,14 @@ class SimNode:
 
     # The process.
 
-    def _later(self, delay: float, action: Callable[[], None]) -> None:
-        """Do it then, if this very process still lives; one that stands still does it afterwards."""
+    def _later(self, delay: float, action: Callable[[], None], *, thread: bool = False) -> None:
+        """Do it then, if this very process still lives; one that stands still does it afterwards, a thread beside a loop that is held up does not."""
         pipeline = self.pipeline
 
         def act() -> None:
             if self.pipeline is not pipeline:
                 return
-            if self.world.now < self.paused_until:
+            if self.world.now < self.paused_until and not (thread and self.held_until == self.paused_until):
                 self.world.at(self.paused_until - self.world.now, act)
                 return
             action()
@@ -170,7 +174,34 @@ class SimNode:
     def turn(self) -> None:
         if self.pipeline is not None and self.world.now >= self.paused_until:
             self._turned_at = self.world.now
-            self.pipeline.turn()
+            if self.next_turn_takes:
+                self._long_turn(self.pipeline)
+            else:
+                self.pipeline.turn()
+
+    def _long_turn(self, pipeline: Pipeline) -> None:
+        """Time passes from one look at the clock to the next; threads go on, and nothing leaves before the end."""
+        world = self.world
+        self._late, self.next_turn_takes = self.next_turn_takes, 0.0
+        with world.time_passes(self._late):
+            pipeline.turn()
+        if self.pipeline is pipeline:
+            self.held_until = self.paused_until = max(self.paused_until, world.now + self._late)
+            self.wake()
+        self._late = 0.0
+
+    def _leave(self, action: Callable[[], None]) -> None:
+        if self._late:
+            self._later(self._late, action)
+        else:
+            action()
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        """What a thread has to tell, as soon as the loop has time for it."""
+        if self.world.now < self.paused_until:
+            self._later(0.0, action)
+        else:
+            action()
 
     def receive(self, peer_id: str, payload: bytes) -> None:
         if self.pipeline is not None:
@@ -180,8 +211,10 @@ class SimNode:
         if self.pipeline is not None:
             self.pipeline.snapshot()
 
-    def crash(self) -> None:
-        """Power is lost. What the threads were about may have reached the disk in part, or whole, without anybody being told."""
+    def crash(self, *, silent: bool = False) -> None:
+        """The process dies, or (always when `silent`: then nobody is told) the machine stops.
+
+        What the threads were about may have reached the disk in part, or whole, without anybody being told."""
         if self.pipeline is None:
             return
         disk = self.disk
@@ -191,13 +224,14 @@ class SimNode:
                 disk.crash_in = self.world.rng.randrange(5)
                 with suppress(SimulatedCrashError, OSError):
                     call()
-        self._die()
+        self._die(silent=silent)
 
-    def _die(self) -> None:
+    def _die(self, *, silent: bool = False) -> None:
         self.pipeline = None
+        self.next_turn_takes = 0.0
         struck = self.disk.struck
-        self.disk.crash()
-        self.world.links_of_dead(self.node_id)
+        self.disk.crash(True if silent else None)
+        self.world.links_of_dead(self.node_id, silent)
         if struck:  # at a failpoint, nobody knew when
             self.world.note(f"{self.node_id} was struck at {struck}")
             self.world.faults.restart_later(self, RESTART_SECONDS)
@@ -250,13 +284,13 @@ class SimNode:
             try:
                 result = call()
             except Exception as error:  # noqa: BLE001 - handed to whoever asked for the call
-                broke(error)
-            else:
-                succeeded(result)
+                self._on_loop(partial(broke, error))
+                return
+            self._on_loop(partial(succeeded, result))
             if self.pipeline is not None:
                 ended()
 
-        self._later(delay, finish)
+        self._later(delay, finish, thread=True)
 
     # Sequences.
 
@@ -299,8 +333,8 @@ class SimNode:
             state=state,
             applied_index=head.last_index if head else 1,
             restored=(head.previous, head.last) if head else None,
-            monotonic=lambda: self.world.now,
-            wall_ms=lambda: EPOCH_MS + int(self.world.now * 1000) + self.skew_ms,
+            monotonic=self.world.clock,
+            wall_ms=lambda: EPOCH_MS + int(self.world.clock() * 1000) + self.skew_ms,
             rng=random.Random(self.world.rng.getrandbits(64)),
         )
         core.trim = lambda index: journal.trim_to(index - self.trim_behind)  # type: ignore[method-assign]
@@ -310,16 +344,21 @@ class SimNode:
         self._submitted += 1
         self._journal.append(_Frame(self._submitted, payload, max_index, preamble))
         if not self._journal_busy:
-            self._later(0.0, self._work_journal)  # the thread takes what the turn leaves, as a rule
+            self._later(
+                0.0, self._work_journal, thread=True
+            )  # the thread takes what the turn leaves, as a rule
         return self._submitted
 
     def send(self, peer_id: str, payload: bytes) -> None:
-        self.world.send(self.node_id, peer_id, payload)
+        self._leave(partial(self.world.send, self.node_id, peer_id, payload))
 
     def flush(self) -> None:
         pass
 
     def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
+        self._leave(partial(self._perform, effect))
+
+    def _perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         match effect:
             case Answer(request_id, outcome):
                 if (callback := self.results.pop(request_id, None)) is not None:

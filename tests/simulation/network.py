@@ -29,6 +29,7 @@ LONG_DELAY_SHARE = 0.03
 NOTICED_IN_CUT_SHARE = (
     0.02  # of the messages sent into a cut, those at which the sender gives the connection up
 )
+HALF_OPEN_SECONDS = (4.5, 5.0)  # silence for 1.5 s, and 3 s more, make a member dial anew (`node.driver`)
 LINGER_SHARE = 0.5  # of the broken connections, those from which the receiver still gets what is under way
 MAX_UNSENT_BYTES = 128 << 10  # small beside that of `node.peers`, so that slow links overflow now and then
 
@@ -36,9 +37,10 @@ MAX_UNSENT_BYTES = 128 << 10  # small beside that of `node.peers`, so that slow 
 class Connection:
     """Messages on the way, oldest first. None stands for half a frame: the end of what the receiver can read."""
 
-    __slots__ = ("queue", "unread_bytes")
+    __slots__ = ("half_open", "queue", "unread_bytes")
 
     def __init__(self) -> None:
+        self.half_open = False  # one end went with its machine, and could not say so
         self.queue: deque[bytes | None] = deque()
         self.unread_bytes = 0
 
@@ -169,6 +171,31 @@ class Network:
                 self.links[a, b].incoming = None
                 self.break_link(a, b)
 
+    def links_of_unpowered(self, node_id: str) -> None:
+        """A machine lost its power: the other ends of its connections stay open until the machine is back and refuses what comes, or
+        until somebody misses what should come (`HALF_OPEN_SECONDS`).
+        """
+        for (a, b), link in self.links.items():
+            if a == node_id:
+                link.outgoing = None
+                if link.incoming is not None:
+                    self._half_open(a, b, link.incoming)
+            elif b == node_id:
+                link.incoming = None
+                if link.outgoing is not None:
+                    self._half_open(a, b, link.outgoing)
+
+    def _half_open(self, a: str, b: str, connection: Connection) -> None:
+        connection.half_open = True
+        self._world.at(self._rng.uniform(*HALF_OPEN_SECONDS), lambda: self._missed(a, b, connection))
+
+    def _missed(self, a: str, b: str, connection: Connection) -> None:
+        link = self.links[a, b]
+        if link.outgoing is connection:
+            self.break_link(a, b)
+        elif link.incoming is connection:
+            self._receiver_loses(a, b)
+
     def send(self, a: str, b: str, payload: bytes) -> None:
         """Put a message on its way, or lose it."""
         link = self.links[a, b]
@@ -184,8 +211,14 @@ class Network:
         if now < link.cut_until and rng.random() < NOTICED_IN_CUT_SHARE:
             self.break_as_chance_will(a, b)
             return
-        if link.incoming is not connection:
-            return  # nobody reads the other end any more, which the sender has not noticed
+        if (
+            link.incoming is not connection
+        ):  # nobody reads the other end any more, which the sender has not noticed
+            if (
+                connection.half_open and world.nodes[b].alive and now >= link.cut_until
+            ):  # a machine that is back
+                world.at(rng.uniform(*USUAL_DELAY_SECONDS), lambda: self._missed(a, b, connection))
+            return
         if link.tear:
             self._tear(a, b, connection)
             return
@@ -233,5 +266,6 @@ class Network:
             return
         connection.unread_bytes -= len(payload)
         node.receive(a, payload)
-        if link.outgoing is not connection and link.incoming is connection and not connection.queue:
+        lingers = link.outgoing is not connection and link.incoming is connection
+        if lingers and not connection.queue and not connection.half_open:
             self._receiver_loses(a, b)  # drained

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from tests.simulation.member import SimNode
 
 FAULTS = (
-    "crash", "crash", "crash_majority", "crash_all", "crash_in_call", "crash_at", "crash_at", "cut", "isolate", "halves", "bridge", "one_way",
-    "pause", "pause_several", "freeze", "slow_link", "torn_frame", "reconnect", "slow_disk", "full_disk", "failing_sync", "bit_rot",
+    "crash", "crash", "crash_majority", "crash_all", "power_loss", "crash_in_call", "crash_at", "crash_at", "cut", "isolate",
+    "halves", "bridge", "one_way",
+    "pause", "pause_several", "held_up", "freeze", "slow_link", "torn_frame", "reconnect", "slow_disk", "full_disk", "failing_sync", "bit_rot",
     "snapshot", "install", "spoiled_fetch", "interrupted_fetch", "colliding_snapshots", "transfer", "skew", "clock_jumps",
     "add_learner", "promote", "remove_follower", "remove_leader", "replace", "two_operators",
 )  # fmt: skip
@@ -43,7 +44,7 @@ class Settings:
     )  # in cells: nodes with other time zone data resolve a local day to another grid
     segment_bytes: int = 512 << 10  # of the journal: small, so that segments turn over
     older_disks: tuple[str, ...] = ()  # what an older program has left: see `older`; (): a new cluster
-    few_voters: bool = False  # operators go below three voters; then no clock is wrong, because one of one or two is no minority
+    few_voters: bool = False  # operators go below three voters; then one wrong clock may be a majority
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot
 
     @classmethod

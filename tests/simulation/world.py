@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from node import engine
@@ -39,6 +41,9 @@ from tests.simulation.settings import Settings
 from tests.simulation.witness import Witness
 
 __all__ = ["Operation", "Settings", "ViolationError", "World"]
+
+
+LOOKS_IN_A_LONG_TURN = 6  # at the clock, over which the time that it takes is spread
 
 
 class Observer(Protocol):
@@ -71,7 +76,8 @@ class World:
         random.seed(f"{seed}/library")  # it draws its (unused) election deadlines from the global generator
         self.timeline = Timeline()
         self.at = self.timeline.at
-        engine.set_clock(lambda: self.timeline.now)
+        self._lag = self._lag_most = 0.0  # of the clock of the member whose turn takes long, while it does
+        engine.set_clock(self.clock)
         self.trace = Trace(self.timeline)
         self.note = self.trace.note
         self.born_ids = [f"n{number + 1}" for number in range(self.settings.members)]
@@ -101,6 +107,21 @@ class World:
         """Seconds since the beginning."""
         return self.timeline.now
 
+    def clock(self) -> float:
+        """What a member sees when it looks: usually `now`, because a turn takes no time."""
+        if self._lag_most:
+            self._lag = min(self._lag_most, self._lag + self._lag_most / LOOKS_IN_A_LONG_TURN)
+        return self.timeline.now + self._lag
+
+    @contextmanager
+    def time_passes(self, seconds: float) -> Iterator[None]:
+        """While this lasts, the clock goes on a little whenever somebody looks at it, by so much in all."""
+        self._lag_most = seconds
+        try:
+            yield
+        finally:
+            self._lag = self._lag_most = 0.0
+
     @property
     def operations(self) -> list[Operation]:
         """The history."""
@@ -123,11 +144,14 @@ class World:
             self.recorder.looked(node)
         self.judge.check(node)
 
-    def links_of_dead(self, node_id: str) -> None:
-        """A member's process ended."""
+    def links_of_dead(self, node_id: str, silent: bool = False) -> None:
+        """A member's process ended; when the power went with it, nobody is told."""
         if self.recorder is not None:
             self.recorder.died(self.nodes[node_id])
-        self.network.links_of_dead(node_id)
+        if silent:
+            self.network.links_of_unpowered(node_id)
+        else:
+            self.network.links_of_dead(node_id)
 
     def run(self) -> None:
         """Both phases. Raises ViolationError."""
