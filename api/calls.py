@@ -127,4 +127,6 @@ DATE = Parameter(
     required=True,
 )
 WHEN = choice("when", ("upcoming", "past"), "Whether the booking's end is still to come.")
-STATUS = choice("status", ("confirmed", "cancelled", "completed"), "Only bookings with this status.")
+STATUS = choice(
+    "status", ("confirmed", "cancelled", "completed", "released"), "Only bookings with this status."
+)

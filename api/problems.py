@@ -144,6 +144,9 @@ KINDS: dict[str, Kind] = {
     "seat-taken": Kind(409, "The seat is taken then", "See `alternatives` for free ones."),
     "booking-not-found": Kind(404, "You have no such booking"),
     "booking-completed": Kind(409, "The booking is over", "A completed booking cannot be cancelled."),
+    "too-early-to-check-in": Kind(
+        409, "It is too early to check in", "One can check in from 15 minutes before the start."
+    ),
     "waiting-not-found": Kind(404, "You do not wait for that"),
     "too-many-waiting": Kind(409, "You wait for as many places as one may", "Leave a line first."),
     "waitlist-full": Kind(409, "The line for this place is full"),

@@ -169,7 +169,7 @@ class BookingView(Struct, frozen=True):
     starts_at: str
     ends_at: str
     timezone: str
-    status: Literal["confirmed", "cancelled", "completed"]
+    status: Literal["confirmed", "cancelled", "completed", "released"]
     created_at: str
     cancelled_at: str | None
     revision: str

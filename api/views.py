@@ -24,7 +24,7 @@ from statemachine.records import CELL_MS, Alternative, Booking, Space, User
 from statemachine.spaces import rules_of
 from statemachine.state import State
 
-Status = Literal["confirmed", "cancelled", "completed"]
+Status = Literal["confirmed", "cancelled", "completed", "released"]
 
 MAX_REMEMBERED_TEXTS = 20_000
 

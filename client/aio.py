@@ -35,6 +35,7 @@ from client.answers import (
     Booking,
     BookingPage,
     Changed,
+    CheckInRule,
     Cluster,
     GivenUp,
     Leader,
@@ -210,7 +211,9 @@ class Client:
         `by` is "day", "hour", "seat", "weekday-hour", or "space", which needs no `space_id`.
         Raises Refused: "report-too-large", "forbidden".
         """
-        return await self._read(reporting.PATH, Occupancy, reporting.query_of(space_id, first, last, by), signed=True)
+        return await self._read(
+            reporting.PATH, Occupancy, reporting.query_of(space_id, first, last, by), signed=True
+        )
 
     async def occupancy_csv(self, space_id: str | None, first: str, last: str, by: str = "day") -> bytes:
         """The same as CSV (RFC 4180) in UTF-8."""
@@ -316,6 +319,15 @@ class Client:
         """Wait no longer. Raises Refused with status 404 when one does not."""
         path = f"/api/v1/waitlist/{quote(waiting_id, safe='')}/leave"
         await self._done(path, None, key or new_key(), signed=True)
+
+    async def check_in(self, booking_id: str, *, key: str | None = None) -> Booking:
+        """Say that one is there. Harmless where nobody has to, and when repeated."""
+        return await self._write(f"{_booking_path(booking_id)}/checkin", {}, Booking, key=key, signed=True)
+
+    async def set_grace(self, space_id: str, minutes: int, *, key: str | None = None) -> CheckInRule:
+        """How long the seat of somebody who has not checked in is kept; 0: nobody has to. For administrators."""
+        path = f"/api/v1/admin/spaces/{quote(space_id, safe='')}/checkin"
+        return await self._write(path, {"grace_minutes": minutes}, CheckInRule, key=key, signed=True)
 
     async def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

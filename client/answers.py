@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from client.places import Hours, Outage, Policy, SpecialDays
 
 SlotState = Literal["free", "taken", "mine", "closed", "past"]
-BookingStatus = Literal["confirmed", "cancelled", "completed"]
+BookingStatus = Literal["confirmed", "cancelled", "completed", "released"]
 Role = Literal["leader", "follower", "candidate", "learner"]
 
 
@@ -203,6 +203,13 @@ class Waitings(Struct, frozen=True):
     """What a user waits for, the oldest first."""
 
     items: list[Waiting]
+
+
+class CheckInRule(Struct, frozen=True):
+    """Whether one has to check in: 0 minutes mean that one has not."""
+
+    space_id: str
+    grace_minutes: int
 
 
 class Steps(Struct, frozen=True):

@@ -225,7 +225,9 @@ def cancel(booking_id: str, reason: str) -> None:
 
 @click.command()
 @click.option("--when", type=click.Choice(["upcoming", "past"]), help="Only these. [default: both]")
-@click.option("--status", type=click.Choice(["confirmed", "cancelled", "completed"]), help="Only these.")
+@click.option(
+    "--status", type=click.Choice(["confirmed", "cancelled", "completed", "released"]), help="Only these."
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, MAX_HISTORY_ITEMS),

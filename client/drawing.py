@@ -104,7 +104,7 @@ def draw_bookings(out: Console, bookings: Iterable[Booking], spaces: Mapping[str
     table.add_column(
         "Booking", no_wrap=True, min_width=36
     )  # `cancel` wants it whole, however narrow the terminal
-    styles = {"confirmed": "green", "cancelled": "dim", "completed": ""}
+    styles = {"confirmed": "green", "cancelled": "dim", "completed": "", "released": "dim"}
     for booking in bookings:
         space = spaces.get(booking.space_id)
         when = span(booking.starts_at, booking.ends_at, space.timezone if space else None)

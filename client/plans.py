@@ -320,10 +320,41 @@ def waitlist_leave(waiting_id: str) -> None:
         click.echo("Left the line.")
 
 
+@click.command()
+@click.argument("booking_id", metavar="BOOKING")
+@invocation.everywhere
+def checkin(booking_id: str) -> None:
+    """Say that you are there, where the coworking asks for it: else your seat goes to somebody who waits."""
+    booking = invocation.run(lambda client: client.check_in(booking_id))
+    if invocation.wants_json():
+        invocation.print_json(booking)
+    else:
+        click.echo(f"Checked in: {booking.seat_id} in {booking.space_id}")
+
+
+@click.command()
+@click.argument("space_id", metavar="SPACE")
+@click.argument("minutes", type=click.IntRange(0, 1440))
+@invocation.everywhere
+def grace(space_id: str, minutes: int) -> None:
+    """Keep the seats of those who have not checked in for MINUTES after their start; 0: nobody has to. For administrators."""
+    rule = invocation.run(lambda client: client.set_grace(space_id, minutes))
+    if invocation.wants_json():
+        invocation.print_json(rule)
+    elif rule.grace_minutes:
+        click.echo(
+            f"Whoever books in {rule.space_id} from now on has {rule.grace_minutes} minutes to check in."
+        )
+    else:
+        click.echo(f"Nobody has to check in in {rule.space_id}.")
+
+
 COMMANDS: dict[str, click.Command] = {
     "basket": basket,
     "move": move,
     "steps": steps,
     "series": series,
     "waitlist": waitlist,
+    "checkin": checkin,
+    "grace": grace,
 }

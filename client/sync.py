@@ -24,6 +24,7 @@ from client.answers import (
     Booking,
     BookingPage,
     Changed,
+    CheckInRule,
     Cluster,
     GivenUp,
     Leader,
@@ -214,6 +215,14 @@ class Client:
     def leave_waitlist(self, waiting_id: str, *, key: str | None = None) -> None:
         """Wait no longer."""
         self._run(self._client.leave_waitlist(waiting_id, key=key))
+
+    def check_in(self, booking_id: str, *, key: str | None = None) -> Booking:
+        """Say that one is there."""
+        return self._run(self._client.check_in(booking_id, key=key))
+
+    def set_grace(self, space_id: str, minutes: int, *, key: str | None = None) -> CheckInRule:
+        """How long the seat of somebody who has not checked in is kept."""
+        return self._run(self._client.set_grace(space_id, minutes, key=key))
 
     def steps(self, booking_id: str) -> list[Step]:
         """What has become of a booking, oldest first."""

@@ -106,6 +106,8 @@ def confirm(tables: Tables, entry: Entry, user_id: str, want: BookSeat) -> Booki
         entry.revision,
     )
     tables.add_booking(booking)
+    if tables.check_in_rules:
+        tables.expect(booking)
     entry.record(SeatBooked(booking, now_ms))
     return booking
 

@@ -6,9 +6,11 @@ those who wait are served, all in one place and one entry.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from statemachine import history, policies
 from statemachine.commands import CancelBooking, CancelBookingBecause, Envelope
-from statemachine.events import BookingCancelled
+from statemachine.events import BookingCancelled, BookingReleased
 from statemachine.limits import MAX_REASON_CHARS
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking
@@ -31,6 +33,8 @@ def cancel_booking(
         return Outcome("ok", entry.index, len(entry.events), before)  # nothing changes the second time
     if before.end_cell * CELL_MS <= entry.now_ms:
         return entry.refuse("booking-completed")
+    if before.status == "released":
+        return entry.refuse("booking-cancelled")
     breach = policies.breach_by_giving_up(tables, entry, user_id, before)
     if breach is not None:
         return entry.refuse(breach[0], ground=breach[1])
@@ -49,6 +53,27 @@ def booking_for(tables: Tables, user_id: str, booking_id: str) -> Booking | None
 
 def give_up(tables: Tables, entry: Entry, before: Booking, by_user_id: str, reason: str) -> Booking:
     """Cancel a live booking and free its cells."""
+    booking = _end(tables, entry, before, "cancelled", by_user_id, reason)
+    entry.record(BookingCancelled(booking, by_user_id, entry.now_ms, reason))
+    offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)
+    return booking
+
+
+def release(tables: Tables, entry: Entry, before: Booking) -> None:
+    """Take a live booking from somebody who did not come, and free its cells."""
+    booking = _end(tables, entry, before, "released", "", "")
+    entry.record(BookingReleased(booking, entry.now_ms))
+    offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)
+
+
+def _end(
+    tables: Tables,
+    entry: Entry,
+    before: Booking,
+    status: Literal["cancelled", "released"],
+    by_user_id: str,
+    reason: str,
+) -> Booking:
     days = tables.occupancy.seat(before.space_id, before.seat_id)
     assert days is not None, "a booking's seat does not go away"
     booking = Booking(
@@ -58,13 +83,11 @@ def give_up(tables: Tables, entry: Entry, before: Booking, by_user_id: str, reas
         before.user_id,
         before.start_cell,
         before.end_cell,
-        "cancelled",
+        status,
         before.created_at_ms,
         entry.now_ms,
         entry.revision,
     )
     tables.end_booking(booking, days)
-    history.note(tables, entry, before, booking, "cancelled", by_user_id, reason)
-    entry.record(BookingCancelled(booking, by_user_id, entry.now_ms, reason))
-    offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)
+    history.note(tables, entry, before, booking, status, by_user_id, reason)
     return booking

@@ -195,6 +195,19 @@ class CancelSeries(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     reason: str
 
 
+class SetCheckIn(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=37):
+    """Whether those who book in a space have to check in, and how long their seats are kept; 0: they have not."""
+
+    space_id: str
+    grace_minutes: int
+
+
+class CheckIn(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=38):
+    """Say that one is there."""
+
+    booking_id: str
+
+
 class JoinWaitlist(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=35):
     """Wait for a place, of any seat when `want.seat_id` is empty. `want.booking_id` is for the booking that may come of it."""
 
@@ -226,6 +239,8 @@ Command = (
     | CancelSeries
     | JoinWaitlist
     | LeaveWaitlist
+    | SetCheckIn
+    | CheckIn
     | PeopleCommand
 )
 

@@ -8,9 +8,10 @@ things are done in one entry; what is left is due still, and the leader makes an
 
 from __future__ import annotations
 
+from statemachine.checkin import nobody_came
 from statemachine.events import WaitingEnded
 from statemachine.limits import MAX_DUE_PER_ENTRY
-from statemachine.tables import Entry, Tables
+from statemachine.tables import WAITER_DUE, Entry, Tables
 
 
 def carry_out(tables: Tables, entry: Entry) -> None:
@@ -19,7 +20,11 @@ def carry_out(tables: Tables, entry: Entry) -> None:
         due = tables.next_due(entry.now_ms)
         if due is None:
             return
-        waiter = tables.waiters[due]
-        tables.drop_waiter(waiter)
-        if waiter.status == "waiting":
-            entry.record(WaitingEnded(waiter, "expired", entry.now_ms))
+        subject_id = due[len(WAITER_DUE) :]
+        if due.startswith(WAITER_DUE):
+            waiter = tables.waiters[subject_id]
+            tables.drop_waiter(waiter)
+            if waiter.status == "waiting":
+                entry.record(WaitingEnded(waiter, "expired", entry.now_ms))
+        else:
+            nobody_came(tables, entry, subject_id)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from statemachine.people_events import PeopleEvent
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Role, Session, Space
+from statemachine.records import Booking, CheckInRule, Role, Session, Space
 from statemachine.waiters import Waiter
 
 SessionEnd = Literal[
@@ -107,6 +107,29 @@ class BookingMoved(Struct, frozen=True, array_like=True, gc=False, tag="booking-
     at_ms: int
 
 
+class BookingCheckedIn(Struct, frozen=True, array_like=True, gc=False, tag="booking-checked-in"):
+    """Whoever booked is there."""
+
+    booking: Booking
+    by_user_id: str
+    at_ms: int
+
+
+class BookingReleased(Struct, frozen=True, array_like=True, gc=False, tag="booking-released"):
+    """Nobody came in time: the seat is free again."""
+
+    booking: Booking
+    at_ms: int
+
+
+class CheckInSet(Struct, frozen=True, array_like=True, gc=False, tag="check-in-set"):
+    """Those who book in a space from now on have to check in, or have not."""
+
+    rule: CheckInRule
+    by_user_id: str
+    at_ms: int
+
+
 class WaitingBegun(Struct, frozen=True, array_like=True, gc=False, tag="waiting-begun"):
     """Somebody stands in the line for a place."""
 
@@ -171,6 +194,9 @@ Event = (
     | SeatBooked
     | BookingCancelled
     | BookingMoved
+    | BookingCheckedIn
+    | BookingReleased
+    | CheckInSet
     | WaitingBegun
     | WaiterPromoted
     | WaitingEnded

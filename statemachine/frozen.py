@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import Booking, Failures, Session, Space, Standing, User
+from statemachine.records import Booking, CheckInRule, Expected, Failures, Session, Space, Standing, User
 from statemachine.waiters import Waiter
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class FrozenTables:
         "_audit",
         "_booking_ids",
         "_bookings",
+        "_check_in_rules",
         "_client_keys",
+        "_expected",
         "_failures",
         "_node_keys",
         "_seat_details",
@@ -83,6 +85,8 @@ class FrozenTables:
         self._node_keys = tables.node_keys.view()
         self._client_keys = tables.client_keys.view()
         self._steps = tables.steps.view()
+        self._check_in_rules: list[CheckInRule] = list(tables.check_in_rules.values())
+        self._expected: list[Expected] = list(tables.expected.values())
         self._waiters: list[Waiter] = list(tables.waiters.values())
         self._series = tables.series_list.view()
         self._audit = tables.audit.view()
@@ -102,6 +106,8 @@ class FrozenTables:
             len(self._standings),
             len(self._failures),
             len(self._waiters),
+            len(self._check_in_rules),
+            len(self._expected),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -120,6 +126,8 @@ class FrozenTables:
             _runs_of(self._standings),
             _runs_of(self._failures),
             _runs_of(self._waiters),
+            _runs_of(self._check_in_rules),
+            _runs_of(self._expected),
         )
 
     def _walk_users(self) -> Iterator[list[User]]:

@@ -24,6 +24,7 @@ MAX_WAITING_PER_DAY = (
     1_000  # in one space on the UTC days of the wish; bounds what freeing a seat examines: waitlist-full
 )
 MAX_DUE_PER_ENTRY = 200  # what happens by itself in one entry; the rest in the next one
+MAX_GRACE_MINUTES = 24 * 60  # before a booking is released: invalid-body
 MAX_SERIES_BOOKINGS = 60  # of one series: invalid-body
 MAX_STEPS_PER_BOOKING = (
     100  # changes of one booking that its history keeps; cancelling is always possible: too-many-changes

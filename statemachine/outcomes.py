@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from statemachine.premises import Affected, Limit, SpaceChange
-from statemachine.records import Alternative, Booking, Planned, Session, Space, Together, User
+from statemachine.records import Alternative, Booking, CheckInRule, Planned, Session, Space, Together, User
 from statemachine.waiters import Waiter
 
 Code = Literal[
@@ -38,6 +38,7 @@ Code = Literal[
     "booking-cancelled",  # too late to move
     "booking-begun",  # the same
     "booking-changed",  # the booking is not the one that a move was made from: resolve again
+    "too-early-to-check-in",
     "waiting-not-found",  # or another user's
     "too-many-waiting",  # the user stands in as many lines as one may
     "waitlist-full",
@@ -80,7 +81,18 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     index: int
     position: int
     result: (
-        Booking | Session | User | Space | SpaceChange | Affected | Limit | Together | Planned | Waiter | None
+        Booking
+        | Session
+        | User
+        | Space
+        | SpaceChange
+        | Affected
+        | Limit
+        | Together
+        | Planned
+        | Waiter
+        | CheckInRule
+        | None
     ) = None
     alternatives: tuple[Alternative, ...] = ()
 

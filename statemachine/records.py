@@ -23,8 +23,8 @@ CELLS_PER_DAY = 86_400 // CELL_SECONDS
 ERASED = "erased"  # whose bookings are those of erased accounts; no id is a word
 
 Role = Literal["user", "admin"]
-BookingStatus = Literal["confirmed", "cancelled"]
-StepKind = Literal["confirmed", "promoted", "moved", "cancelled"]
+BookingStatus = Literal["confirmed", "cancelled", "released"]
+StepKind = Literal["confirmed", "promoted", "moved", "checked-in", "cancelled", "released"]
 
 
 class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -106,7 +106,7 @@ class Booking(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     end_cell: int
     status: BookingStatus
     created_at_ms: int
-    cancelled_at_ms: int  # 0 while confirmed
+    cancelled_at_ms: int  # or released; 0 while confirmed
     revision: str
 
 
@@ -165,3 +165,18 @@ class Series(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
     booking_ids: tuple[str, ...]
     created_at_ms: int
     revision: str
+
+
+class CheckInRule(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="check-in"):
+    """How long after the start of a booking its seat is kept for somebody who has not checked in; 0: for ever."""
+
+    space_id: str
+    grace_minutes: int
+    revision: str
+
+
+class Expected(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A booking whose user has to check in before `due_ms`."""
+
+    booking_id: str
+    due_ms: int

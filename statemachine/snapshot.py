@@ -33,7 +33,19 @@ from statemachine.audit import AuditRecord
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
-from statemachine.records import ERASED, Booking, Failures, Series, Session, Space, Standing, Step, User
+from statemachine.records import (
+    ERASED,
+    Booking,
+    CheckInRule,
+    Expected,
+    Failures,
+    Series,
+    Session,
+    Space,
+    Standing,
+    Step,
+    User,
+)
 from statemachine.tables import DIGEST_BYTES, Tables, key_name
 from statemachine.waiters import Waiter
 
@@ -154,6 +166,20 @@ class WaiterRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
     rows: list[Waiter]
 
 
+class CheckInRuleRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=33):
+    """In which spaces one has to check in, from the row `first` on."""
+
+    first: int
+    rows: list[CheckInRule]
+
+
+class ExpectedRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=34):
+    """Bookings that are not checked in yet, from the row `first` on."""
+
+    first: int
+    rows: list[Expected]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -175,6 +201,8 @@ _Rows = (
     | StandingRows
     | FailureRows
     | WaiterRows
+    | CheckInRuleRows
+    | ExpectedRows
 )
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -190,6 +218,8 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "standings": StandingRows,
     "failures": FailureRows,
     "waiters": WaiterRows,
+    "check_in_rules": CheckInRuleRows,
+    "expected": ExpectedRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -456,6 +486,23 @@ def _load_waiters(tables: Tables, rows: list[Waiter]) -> None:
         tables.put_waiter(waiter)
 
 
+def _load_check_in_rules(tables: Tables, rows: list[CheckInRule]) -> None:
+    for rule in rows:
+        _require(
+            rule.space_id in tables.spaces and rule.space_id not in tables.check_in_rules,
+            "a rule of no space",
+        )
+        tables.put_check_in_rule(rule)
+
+
+def _load_expected(tables: Tables, rows: list[Expected]) -> None:
+    for expected in rows:
+        booking = tables.bookings.get(expected.booking_id)
+        if booking is None or booking.status != "confirmed" or booking.id in tables.expected:
+            raise SnapshotError("snapshot: nobody can be expected")
+        tables.put_expected(expected)
+
+
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -470,6 +517,8 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     StandingRows: _load_standings,
     FailureRows: _load_failures,
     WaiterRows: _load_waiters,
+    CheckInRuleRows: _load_check_in_rules,
+    ExpectedRows: _load_expected,
 }
 
 

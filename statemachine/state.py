@@ -27,6 +27,7 @@ from statemachine import (
     baskets,
     bookings,
     cancelling,
+    checkin,
     due,
     history,
     moves,
@@ -46,6 +47,7 @@ from statemachine.commands import (
     CancelBooking,
     CancelBookingBecause,
     CancelSeries,
+    CheckIn,
     CloseSession,
     CreateSpace,
     Envelope,
@@ -57,6 +59,7 @@ from statemachine.commands import (
     RegisterUser,
     ReviseSpace,
     RotateSession,
+    SetCheckIn,
     decode_batch,
     decode_envelope,
 )
@@ -140,6 +143,8 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     NoteAct: (people.note_act, True),
     JoinWaitlist: (waitlist.join_waitlist, True),
     LeaveWaitlist: (waitlist.leave_waitlist, True),
+    SetCheckIn: (checkin.set_check_in, True),
+    CheckIn: (checkin.check_in, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -33,6 +33,8 @@ from statemachine.records import (
     ERASED,
     Alternative,
     Booking,
+    CheckInRule,
+    Expected,
     Failures,
     Series,
     Session,
@@ -43,6 +45,7 @@ from statemachine.records import (
 )
 from statemachine.waiters import Waiter
 
+WAITER_DUE, BOOKING_DUE = "w:", "b:"  # before the id of whom something happens to by itself
 DIGEST_BYTES = 16
 STALE_ENDS_KEPT = 1_000  # places of ended sessions that may wait in the heap beyond the number of living ones
 
@@ -105,6 +108,8 @@ class Tables:
         self.standings: dict[str, Standing] = {}  # by user, in the order of their revisions
         self.failures: OrderedDict[str, Failures] = OrderedDict()  # by throttle key, quiet for longest first
         self.waiters: dict[str, Waiter] = {}  # in a line, or promoted and not begun
+        self.check_in_rules: dict[str, CheckInRule] = {}  # by space
+        self.expected: dict[str, Expected] = {}  # by booking
         # Derived from here on.
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
@@ -352,6 +357,7 @@ class Tables:
         assert booking.status != "confirmed"
         self._replace_booking(booking)
         self.occupancy.release(days, booking.start_cell, booking.end_cell)
+        self.expected.pop(booking.id, None)
         self._forget_live(booking)
         self._leave_days(booking)
 
@@ -403,6 +409,27 @@ class Tables:
         for step in self.steps_by_booking.pop(booking.id, ()):
             self.steps.forget(step)
 
+    def put_check_in_rule(self, rule: CheckInRule) -> None:
+        """Set whether one has to check in."""
+        self.check_in_rules[rule.space_id] = rule
+
+    def expect(self, booking: Booking) -> None:
+        """From now on the user of a live booking has to check in, if the space asks for it and it would matter."""
+        rule = self.check_in_rules.get(booking.space_id)
+        if rule is not None and rule.grace_minutes:
+            due_ms = booking.start_cell * CELL_MS + rule.grace_minutes * 60_000
+            if due_ms < booking.end_cell * CELL_MS:
+                self.put_expected(Expected(booking.id, due_ms))
+
+    def put_expected(self, expected: Expected) -> None:
+        """Expect the user of a booking."""
+        self.expected[expected.booking_id] = expected
+        self._note_due(expected.due_ms, BOOKING_DUE + expected.booking_id)
+
+    def drop_expected(self, booking_id: str) -> None:
+        """Expect nobody for a booking any more."""
+        self.expected.pop(booking_id, None)
+
     def put_waiter(self, waiter: Waiter) -> None:
         """Add somebody who waits, or replace the record."""
         before = self.waiters.get(waiter.id)
@@ -414,7 +441,7 @@ class Tables:
             for name in _space_days(waiter.want.space_id, waiter.want.start_cell, waiter.end_cell):
                 self.waiting_by_day.setdefault(name, {})[waiter.id] = None
         if before is None or before.begins_ms != waiter.begins_ms:
-            self._note_due(waiter.begins_ms, waiter.id)
+            self._note_due(waiter.begins_ms, WAITER_DUE + waiter.id)
 
     def drop_waiter(self, waiter: Waiter) -> None:
         """Forget somebody who waited."""
@@ -499,8 +526,9 @@ class Tables:
     # --- what happens by itself ---------------------------------------------------------------------------
 
     def _note_due(self, at_ms: int, subject: str) -> None:
-        if len(self.dues) > 2 * len(self.waiters) + STALE_ENDS_KEPT:
-            self.dues = [(waiter.begins_ms, waiter.id) for waiter in self.waiters.values()]
+        if len(self.dues) > 2 * (len(self.waiters) + len(self.expected)) + STALE_ENDS_KEPT:
+            self.dues = [(waiter.begins_ms, WAITER_DUE + waiter.id) for waiter in self.waiters.values()]
+            self.dues += [(each.due_ms, BOOKING_DUE + each.booking_id) for each in self.expected.values()]
             heapify(self.dues)
         heappush(self.dues, (at_ms, subject))
 
@@ -510,11 +538,19 @@ class Tables:
         """
         while self.dues:
             at_ms, subject = self.dues[0]
-            waiter = self.waiters.get(subject)
-            if waiter is not None and waiter.begins_ms == at_ms:
+            if self._due_of(subject) == at_ms:
                 return subject if at_ms <= now_ms else None
             heappop(self.dues)
         return None
+
+    def _due_of(self, subject: str) -> int:
+        """When something happens to a subject by itself; -1: never."""
+        subject_id = subject[len(WAITER_DUE) :]
+        if subject.startswith(WAITER_DUE):
+            waiter = self.waiters.get(subject_id)
+            return -1 if waiter is None else waiter.begins_ms
+        expected = self.expected.get(subject_id)
+        return -1 if expected is None else expected.due_ms
 
     # --- what time does -------------------------------------------------------------------------------------
 

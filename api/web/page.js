@@ -201,7 +201,7 @@ async function drawList(more = false) {
 }
 
 function bookingItem(booking) {
-  const status = { confirmed: "confirmed", cancelled: "cancelledStatus", completed: "completed" }[booking.status];
+  const status = { confirmed: "confirmed", cancelled: "cancelledStatus", completed: "completed", released: "released" }[booking.status];
   const item = element("li", {}, element("span", { text: describe(booking) }), element("span", { class: "quiet", text: say(status) }));
   if (booking.status === "confirmed") {
     const button = element("button", { type: "button", text: say("cancel"), "aria-label": `${say("cancel")}: ${describe(booking)}` });

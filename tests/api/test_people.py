@@ -150,7 +150,9 @@ async def test_a_blocked_user_is_out_until_let_in(node: Node) -> None:
     )
     again = await act(node, admin, alice, "block", Idempotency_Key="k")
     assert again.headers["Deskraft-Index"] == answer.headers["Deskraft-Index"]
-    assert (await (await node.get(f"{USERS}/{alice}", admin)).json())["blocked_at"] == "2026-11-22T12:00:00.000+00:00"
+    assert (await (await node.get(f"{USERS}/{alice}", admin)).json())[
+        "blocked_at"
+    ] == "2026-11-22T12:00:00.000+00:00"
     assert (await act(node, admin, alice, "unblock")).status == 204
     assert await node.tokens("alice")
 

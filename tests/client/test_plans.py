@@ -124,3 +124,14 @@ def test_the_waitlist(shell: Shell, node: FakeNode) -> None:
     assert "booked as b7" in lines[1]
     node.on("POST /api/v1/waitlist/w1/leave", no_content)
     assert shell("waitlist", "leave", "w1").stdout == "Left the line.\n"
+
+
+def test_checking_in(shell: Shell, node: FakeNode) -> None:
+    shell("login", "ada")
+    node.on("POST /api/v1/bookings/b1/checkin", ok(BOOKING))
+    assert shell("checkin", "b1").stdout == "Checked in: A1 in hq\n"
+    rule = {"space_id": "hq", "grace_minutes": 15, "revision": "9.0"}
+    node.on("POST /api/v1/admin/spaces/hq/checkin", ok(rule), ok(rule | {"grace_minutes": 0}))
+    assert "15 minutes" in shell("grace", "hq", "15").stdout
+    assert "Nobody has to" in shell("grace", "hq", "0").stdout
+    assert node.asked("POST /api/v1/admin/spaces/hq/checkin")[0].body == {"grace_minutes": 15}
