@@ -32,13 +32,18 @@ ChangeKind = Literal["add", "promote", "remove", "replace", "transfer"]
 
 
 class Seat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One member: where it listens (`host:port`), whether it votes, and which disk is meant ("" = open)."""
+    """One member: where it listens (`host:port`), whether it votes, and which disk is meant ("" = open).
+
+    `given_up` is the disk that an operator replaced: it may be anywhere (on a link that is still being drained, in a machine that comes back),
+    and must not take the seat again.
+    """
 
     id: str
     raft: str
     api: str
     voter: bool
     incarnation: str = ""
+    given_up: str = ""
 
 
 class Configuration(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
@@ -141,7 +146,13 @@ def changed(old: Configuration, change: Change) -> Configuration:
                 raise RefusedChangeError(
                     "would-lose-quorum", f"{seat.id} is the last voter; nobody else has the data"
                 )
-            return _with(old, seat.id, msgspec.structs.replace(seat, voter=False, incarnation=""))
+            return _with(
+                old,
+                seat.id,
+                msgspec.structs.replace(
+                    seat, voter=False, incarnation="", given_up=seat.incarnation or seat.given_up
+                ),
+            )
         case "transfer":
             return old
 
@@ -188,7 +199,7 @@ def pinned(old: Configuration, met: Mapping[str, Introduction], founding: str) -
 
     def settled(seat: Seat) -> Seat:
         introduction = met.get(seat.id)
-        if seat.incarnation != "" or introduction is None:
+        if seat.incarnation != "" or introduction is None or introduction.incarnation == seat.given_up:
             return seat
         raft = seat.raft if old.founded else introduction.raft or seat.raft
         return msgspec.structs.replace(seat, incarnation=introduction.incarnation, raft=raft)
@@ -248,7 +259,7 @@ def _place_for(configuration: Configuration, introduction: Introduction) -> str:
     seat = configuration.by_id.get(introduction.member_id)
     if seat is None:
         return "not-a-member"
-    if seat.incarnation in ("", introduction.incarnation):
+    if seat.incarnation in ("", introduction.incarnation) and introduction.incarnation != seat.given_up:
         return ""
     return "other-disk"
 

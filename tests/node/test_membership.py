@@ -150,6 +150,22 @@ def test_a_wiped_member_is_refused_and_stops_until_it_is_replaced() -> None:
     assert core.role == "follower"
 
 
+def test_a_disk_that_was_given_up_does_not_take_its_seat_again() -> None:
+    """What is left of its old connection may still be read when the seat is open; only another disk may come."""
+    table, leader = founded()
+    table.isolate("n3")
+    table.run(2.0)
+    assert "n3" in leader.present, "nobody has noticed that the connection is gone"
+    assert ask(table, "replace", "n3") == ""
+    table.heal()
+    assert table.run(3.0, lambda: table.seats["n3"].core is None)
+    assert "another disk" in table.seats["n3"].failed
+    assert leader.journal.placed.configuration.by_id["n3"].incarnation == ""
+    table.wipe("n3")
+    core = table.restart("n3")
+    assert table.run(5.0, lambda: voters(core) == ("n1", "n2", "n3"))
+
+
 def test_a_vote_and_a_copy_of_another_disk_do_not_count() -> None:
     """A wiped member whose links stand all the same gets its leader nothing."""
     table, leader = founded()
