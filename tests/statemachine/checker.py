@@ -18,7 +18,18 @@ def complaints(state: State) -> list[str]:
             if place in taken:
                 found.append(f"{booking.id} and {taken[place]} hold {place}")
             taken[place] = booking.id
+    by_seat = [
+        booking_id for days in state.live_by_seat.values() for ids in days.values() for booking_id in ids
+    ]
+    confirmed = [booking.id for booking in state.bookings.values() if booking.status == "confirmed"]
+    if sorted(by_seat) != sorted(confirmed):
+        found.append("live bookings by seat")
     for space in state.spaces.values():
+        listed = {seat.id for seat in space.seats}
+        for seat_id in state.occupancy.seat_ids(space.id):
+            details = state.details_of(space.id, seat_id)
+            if (seat_id in listed) != (details is None or not details.retired):
+                found.append(f"{seat_id} is listed by {space.id}, and retired")
         for seat in space.seats:
             cells = {cell for space_id, seat_id, cell in taken if (space_id, seat_id) == (space.id, seat.id)}
             days = {cell // CELLS_PER_DAY for cell in cells}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -45,10 +47,10 @@ class Premises(World):
     def admin(self, command: Command, *, user: str = "root") -> Outcome:
         return self.do(command, scope=user, session=f"s-{user}")
 
-    def revise(self, *, user: str = "root", **change: object) -> Outcome:
+    def revise(self, *, user: str = "root", **change: Any) -> Outcome:
         return self.admin(self.revision(**change), user=user)
 
-    def revision(self, space_id: str = "hq", **change: object) -> ReviseSpace:
+    def revision(self, space_id: str = "hq", **change: Any) -> ReviseSpace:
         space = self.state.spaces[space_id]
         rules = rules_of(self.state, space_id)
         names = set(SpaceRules.__struct_fields__)
@@ -65,9 +67,9 @@ class Premises(World):
         details = msgspec.structs.replace(known, **change)
         return self.admin(PutSeat(self.state.spaces["hq"].revision, new, details, consent))
 
-    def told(self, kind: type) -> list[str]:
+    def told(self, kind: type[BookingAffected]) -> list[str]:
         """The ids of the bookings that the last entry had events of a kind for."""
-        return [event.booking.id for _, event in self.applied.events if isinstance(event, kind)]  # type: ignore[attr-defined]
+        return [event.booking.id for _, event in self.applied.events if isinstance(event, kind)]
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_a_space_is_made_and_can_be_booked(world: Premises) -> None:
 
 def test_only_administrators_change_anything(world: Premises) -> None:
     details = SeatDetails("hq", "A1", "A1")
-    commands = [
+    commands: list[Command] = [
         CreateSpace(ATTIC),
         world.revision(name="Ours"),
         PutSeat(world.state.spaces["hq"].revision, False, details, NOTHING),
@@ -272,7 +274,7 @@ def test_too_many_bookings_to_touch(world: Premises, monkeypatch: pytest.MonkeyP
         {"closing": ((5, 7), (6, 8))},
     ],
 )
-def test_what_a_node_may_not_send(world: Premises, wrong: dict[str, object]) -> None:
+def test_what_a_node_may_not_send(world: Premises, wrong: dict[str, Any]) -> None:
     assert world.revise(**wrong).code == "malformed"
 
 
@@ -283,7 +285,7 @@ def test_what_a_node_may_not_send_of_a_seat(world: Premises) -> None:
         {"x": -1},
         {"outages": (Outage(5, 5, ""),)},
     ):
-        assert world.seat("A1", **wrong).code == "malformed"  # type: ignore[arg-type]
+        assert world.seat("A1", **wrong).code == "malformed"
 
 
 def test_rules_and_details_survive_a_snapshot(world: Premises) -> None:
