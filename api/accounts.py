@@ -19,8 +19,9 @@ from api.problems import Refusal
 from api.shapes import EmptyBody, LoginBody, RefreshBody, RegisterBody, TokensView, UserView
 from api.tokens import ACCESS_SECONDS, SESSION_MS
 from api.views import user_view
-from statemachine.commands import CloseSession, OpenSession, RegisterUser, RotateSession
+from statemachine.commands import CloseSession, RegisterUser, RotateSession
 from statemachine.outcomes import Outcome
+from statemachine.people_commands import LogIn
 from statemachine.records import Session, User
 
 MAX_LOGIN_ATTEMPTS = 3  # the hash may be renewed by another log-in between verification and the log
@@ -54,26 +55,32 @@ async def log_in(exchange: Exchange, body: LoginBody) -> web.Response:
         _, login_key = canonical_login(body.login)
     except Refusal:
         raise Refusal("wrong-credentials") from None  # nobody can have it
-    services.throttle.refuse_if_spent(login_key)
+    state = await exchange.read_state()
+    known = state.user_by_login_key(login_key)
+    now_ms = services.replica.now_ms()
+    device = services.device_tokens.read(body.device_token, known.id, now_ms) if known is not None else None
+    attempt = services.throttle.attempt(state, login_key, exchange.request.remote, device)
     for _ in range(MAX_LOGIN_ATTEMPTS):
         state = await exchange.read_state()
         user = state.user_by_login_key(login_key)
         stored = user.password_hash if user else None
-        right = await services.passwords.verify(body.password, stored, exchange.remaining_seconds())
-        if user is None or not right:
-            services.throttle.failed(login_key)
-            raise Refusal("wrong-credentials")
+        with attempt:
+            right = await services.passwords.verify(body.password, stored, exchange.remaining_seconds())
+            if user is None or not right:
+                attempt.failed()
+                raise Refusal("wrong-credentials")
         new_hash = ""
         if services.passwords.is_outdated(user.password_hash):
             new_hash = await services.passwords.hash(body.password, exchange.remaining_seconds())
         session_id = uuid7(services.replica.now_ms())
-        command = OpenSession(session_id, user.id, user.password_hash, new_hash, SESSION_MS)
+        command = LogIn(session_id, user.id, user.password_hash, new_hash, SESSION_MS, attempt.to_forget())
         scope = f"login:{login_key}"
         outcome = await exchange.execute(command, scope=scope, key=key, body=body, session_id="")
         if outcome.code != "credentials-changed":
             break
-    services.throttle.succeeded(login_key)
-    return _tokens(exchange, outcome)
+    if outcome.ok:
+        attempt.succeeded()
+    return _tokens(exchange, outcome, new_device=True)
 
 
 async def refresh(exchange: Exchange, body: RefreshBody) -> web.Response:
@@ -111,7 +118,7 @@ async def me(exchange: Exchange, _: None) -> web.Response:
     return json_answer(user_view(exchange.user_of(state, identity)), exchange.index)
 
 
-def _tokens(exchange: Exchange, outcome: Outcome) -> web.Response:
+def _tokens(exchange: Exchange, outcome: Outcome, *, new_device: bool = False) -> web.Response:
     if not outcome.ok:
         raise Refusal(outcome.code)
     session = outcome.result
@@ -122,6 +129,7 @@ def _tokens(exchange: Exchange, outcome: Outcome) -> web.Response:
         token_type="Bearer",  # noqa: S106 - the name of a scheme (RFC 6750), not a secret
         expires_in=ACCESS_SECONDS,
         refresh_token=services.refresh_tokens.issue(session),
+        device_token=services.device_tokens.issue(session.user_id, session.id) if new_device else "",
     )
     return json_answer(view, outcome.index)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
@@ -34,9 +33,10 @@ from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
 from api.metrics import RequestMetrics
 from api.openapi import document
 from api.origins import Origins
-from api.passwords import Cost, LoginThrottle, PasswordHasher
+from api.passwords import Cost, PasswordHasher
 from api.services import Services
 from api.site import document_call, site_calls
+from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
 from node.config import Config
@@ -86,7 +86,8 @@ def build_app(
         refresh_tokens=RefreshTokens(secret),
         fingerprint_keys=tuple(secret.derive(_FINGERPRINT_PURPOSE, kid) for kid in secret.kids),
         passwords=PasswordHasher(password_cost),
-        throttle=LoginThrottle(time.monotonic),
+        throttle=LoginThrottle(replica, secret),
+        device_tokens=DeviceTokens(secret),
         day_pages=DayPages(),
         booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
@@ -109,6 +110,7 @@ def build_app(
 
 async def _close_services(app: web.Application) -> AsyncIterator[None]:
     yield
+    await app[SERVICES].throttle.close()
     app[SERVICES].passwords.close()
 
 

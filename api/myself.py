@@ -141,8 +141,11 @@ async def _verified(exchange: Exchange, password: str) -> User | None:
         return None
     user = exchange.user_of(state, identity)
     services = exchange.services
-    if not await services.passwords.verify(password, user.password_hash, exchange.remaining_seconds()):
-        raise Refusal("wrong-password")
+    with services.throttle.confirmation(state, identity.session_id) as attempt:
+        if not await services.passwords.verify(password, user.password_hash, exchange.remaining_seconds()):
+            attempt.failed()
+            raise Refusal("wrong-password")
+        attempt.succeeded()
     return user
 
 

@@ -5,7 +5,7 @@ takes tens of milliseconds of a core, so it runs in a thread of its own (argon2-
 the queue before that thread is bounded: beyond the bound the answer is 429, while bookings go on.
 
 A log-in with an unknown login verifies against a dummy hash, so that the time taken does not tell whether the login
-exists. Failed log-ins are counted per login **on this node**; another node counts for itself.
+exists. Failed log-ins are counted in the state (`throttle.py`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ MAX_CHARACTERS = 128
 MAX_BYTES = 1024
 HASHING_THREADS = 1
 MAX_WAITING = 32  # about a second of hashing on a small core
-MAX_FAILURES = 10
-FAILURE_WINDOW_SECONDS = 60.0
-MAX_THROTTLED_LOGINS = 10_000
 
 T = TypeVar("T")
 
@@ -131,33 +128,3 @@ class PasswordHasher:
             ) from None
         finally:
             self._waiting -= 1
-
-
-class LoginThrottle:
-    """Failed log-ins per login key within the last minute, on this node. The oldest is forgotten when full."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: dict[str, tuple[float, int]] = {}
-
-    def refuse_if_spent(self, login_key: str) -> None:
-        """Raise `Refusal("too-many-attempts")` when this login has failed too often."""
-        began, count = self._failures.get(login_key, (0.0, 0))
-        left = began + FAILURE_WINDOW_SECONDS - self._clock()
-        if count >= MAX_FAILURES and left > 0:
-            detail = f"{MAX_FAILURES} log-ins failed within {FAILURE_WINDOW_SECONDS:.0f} seconds."
-            raise Refusal("too-many-attempts", detail, headers={"Retry-After": str(int(left) + 1)})
-
-    def failed(self, login_key: str) -> None:
-        """Count one failure."""
-        now = self._clock()
-        began, count = self._failures.pop(login_key, (now, 0))
-        if now - began >= FAILURE_WINDOW_SECONDS:
-            began, count = now, 0
-        while len(self._failures) >= MAX_THROTTLED_LOGINS:
-            del self._failures[next(iter(self._failures))]
-        self._failures[login_key] = (began, count + 1)
-
-    def succeeded(self, login_key: str) -> None:
-        """Forget the failures of a login."""
-        self._failures.pop(login_key, None)

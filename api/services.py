@@ -8,7 +8,8 @@ from api.availability import DayPages
 from api.chores import Chores
 from api.metrics import RequestMetrics
 from api.origins import Origins
-from api.passwords import LoginThrottle, PasswordHasher
+from api.passwords import PasswordHasher
+from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
 from node.config import Config
@@ -27,6 +28,7 @@ class Services:
     fingerprint_keys: tuple[bytes, ...]
     passwords: PasswordHasher
     throttle: LoginThrottle
+    device_tokens: DeviceTokens
     day_pages: DayPages
     booking_texts: BookingTexts
     metrics: RequestMetrics

@@ -37,6 +37,10 @@ class LoginBody(Body, frozen=True):
 
     login: str
     password: Annotated[str, Meta(max_length=1024)]
+    device_token: Annotated[
+        Annotated[str, Meta(max_length=200)] | None,
+        Meta(description="From an earlier log-in: strangers' failures do not delay this one."),
+    ] = None
 
 
 class RefreshBody(Body, frozen=True):
@@ -112,13 +116,14 @@ class UserView(Struct, frozen=True):
     role: Role
 
 
-class TokensView(Struct, frozen=True):
-    """What a log-in gives."""
+class TokensView(Struct, frozen=True, omit_defaults=True):
+    """What a log-in gives; a refresh gives no `device_token`."""
 
     access_token: str
     token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str
+    device_token: str = ""
 
 
 class SlotView(Struct, frozen=True):
