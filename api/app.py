@@ -11,6 +11,7 @@ from api import (
     backups,
     baskets,
     bookings,
+    calendars,
     checkin,
     evidence,
     members,
@@ -27,6 +28,7 @@ from api import (
 )
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
+from api.calendars import FeedSecrets
 from api.calls import Call
 from api.chores import Chores
 from api.gate import BUDGET_SECONDS, REQUEST_SECONDS, Gate
@@ -61,6 +63,7 @@ API_CALLS = (
     *evidence.CALLS,
     *backups.CALLS,
     *reports.CALLS,
+    *calendars.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 
@@ -93,6 +96,7 @@ def build_app(
         metrics=RequestMetrics(),
         origins=Origins(replica),
         chores=Chores(),
+        feed_secrets=FeedSecrets(secret),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )

@@ -102,6 +102,7 @@ KINDS: dict[str, Kind] = {
     "refresh-reused": Kind(
         401, "This refresh token was used before", "The session has been ended for safety. Log in again."
     ),
+    "too-many-calendars": Kind(409, "No more calendar feeds can be given"),
     "too-many-users": Kind(409, "No more users can be registered"),
     "unknown-space": Kind(422, "There is no such space"),
     "unknown-seat": Kind(422, "There is no such seat"),

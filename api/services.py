@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from api.availability import DayPages
+from api.calendars import FeedSecrets
 from api.chores import Chores
 from api.metrics import RequestMetrics
 from api.origins import Origins
@@ -34,5 +35,6 @@ class Services:
     metrics: RequestMetrics
     origins: Origins
     chores: Chores
+    feed_secrets: FeedSecrets
     budget_seconds: float
     request_seconds: float

@@ -34,6 +34,7 @@ from client.answers import (
     Basket,
     Booking,
     BookingPage,
+    Calendar,
     Changed,
     CheckInRule,
     Cluster,
@@ -381,6 +382,18 @@ class Client:
     def premises(self) -> Premises:
         """The administrators' calls that shape spaces and seats."""
         return Premises(self)
+
+    async def open_calendar(self, *, key: str | None = None) -> Calendar:
+        """A new secret address at which calendar programs read one's bookings; the one before ends."""
+        return await self._write("/api/v1/me/calendar", {}, Calendar, key=key, signed=True)
+
+    async def calendar(self) -> Calendar:
+        """The address there is. Raises Refused with status 404."""
+        return await self._read("/api/v1/me/calendar", Calendar, signed=True)
+
+    async def close_calendar(self) -> None:
+        """Take the address away. Harmless when there is none."""
+        await self._decided(Call("DELETE", "/api/v1/me/calendar", key=new_key()), signed=True)
 
     # --- the cluster -----------------------------------------------------------------------------------
 

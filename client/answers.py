@@ -303,6 +303,14 @@ class Snapshot(Struct, frozen=True):
     index: int
 
 
+class Calendar(Struct, frozen=True):
+    """A calendar feed. `path` is the same on every node; both are None when its secret cannot be told any more."""
+
+    created_at: datetime
+    path: str | None = None
+    url: str | None = None
+
+
 class Receipt(Struct, frozen=True):
     """The digest of one node's state when entry `index` had been applied; it knows those from `oldest` to `newest`."""
 

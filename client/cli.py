@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import drawing, invocation, plans, reports, safekeeping, shaping
+from client import calendar, drawing, invocation, plans, reports, safekeeping, shaping
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -280,6 +280,7 @@ COMMANDS: dict[str, click.Command] = {
     **plans.COMMANDS,
     **safekeeping.COMMANDS,
     **reports.COMMANDS,
+    **calendar.COMMANDS,
     **shaping.COMMANDS,
     "cluster": cluster,
 }

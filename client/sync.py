@@ -23,6 +23,7 @@ from client.answers import (
     Availability,
     Booking,
     BookingPage,
+    Calendar,
     Changed,
     CheckInRule,
     Cluster,
@@ -272,6 +273,18 @@ class Client:
     def premises(self) -> BlockingPremises:
         """The administrators' calls that shape spaces and seats."""
         return BlockingPremises(self._client.premises, self._run)
+
+    def open_calendar(self, *, key: str | None = None) -> Calendar:
+        """A new secret address at which calendar programs read one's bookings."""
+        return self._run(self._client.open_calendar(key=key))
+
+    def calendar(self) -> Calendar:
+        """The address there is."""
+        return self._run(self._client.calendar())
+
+    def close_calendar(self) -> None:
+        """Take the address away."""
+        self._run(self._client.close_calendar())
 
     def cluster(self) -> Cluster:
         """The cluster as the first node that answers sees it."""

@@ -30,6 +30,7 @@ from node.segments import scan_journal
 from node.snapshots import SnapshotHead
 from statemachine.occupancy import day_masks
 from statemachine.outcomes import Outcome
+from statemachine.people_events import AccountErased
 from statemachine.records import Booking
 from statemachine.snapshot import SnapshotError, table_checksums
 from statemachine.state import State, restore
@@ -155,7 +156,9 @@ class _Replay:
         self.state = State()
         self._at = 1  # the last entry applied: every log begins with one that never reaches the state
         self._begun = journal.first_index == 1
-        self._promised: dict[str, tuple[int, Outcome]] = {}  # by key: until when, and what
+        self._promised: dict[
+            tuple[str, str], tuple[int, Outcome]
+        ] = {}  # by scope and key: until when, and what
         self._bookings: set[str] = set()
 
     def reach(self, name: str, head: SnapshotHead, state: State) -> None:
@@ -200,13 +203,16 @@ class _Replay:
                 self._examined.entries += 1
                 for _, scope, key, outcome in applied.results:
                     self._promise(scope, key, outcome)
+                for _, event in applied.events:
+                    if isinstance(event, AccountErased):
+                        self._release_promises(event.user_id)
             self._examined.trail[at] = (term, self.state.digest.hex())
         self._at = max(self._at, index)
 
     def _promise(self, scope: str, key: str, outcome: Outcome) -> None:
         known = self.state.remembered(scope, key)
         if known is not None and known.lasting and known.outcome == outcome:
-            self._promised.setdefault(f"{scope} {key}", (known.expires_at_ms, outcome))
+            self._promised.setdefault((scope, key), (known.expires_at_ms, outcome))
         if outcome.ok and isinstance(outcome.result, Booking):
             self._bookings.add(outcome.result.id)
 
@@ -214,16 +220,23 @@ class _Replay:
         self._bookings.update(state.bookings)
         for known in state.outcomes.values():
             if known.lasting:
-                self._promised.setdefault(f"{known.scope} {known.key}", (known.expires_at_ms, known.outcome))
+                self._promised.setdefault((known.scope, known.key), (known.expires_at_ms, known.outcome))
+
+    def _release_promises(self, user_id: str) -> None:
+        """The user erased the account, and what was remembered under its keys went with it, as was asked for."""
+        remembered = self.state.remembered
+        for scope, key in list(self._promised):
+            of_user = scope == user_id or scope.startswith(("login:", "session:"))
+            if of_user and remembered(scope, key) is None:
+                del self._promised[scope, key]
 
     def _keep_promises(self) -> None:
         state, faults = self.state, self._examined.faults
-        present = {f"{each.scope} {each.key}": each.outcome for each in state.outcomes.values()}
         lost = []
         for name, (until_ms, outcome) in self._promised.items():
             if until_ms <= state.now_ms:
                 continue
-            if present.get(name) == outcome:
+            if state.outcome_of(*name) == outcome:
                 self._examined.outcomes += 1
             else:
                 lost.append(

@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from statemachine.feeds import CloseCalendar, OpenCalendar
 from statemachine.limits import MAX_STAMP_MS
 from statemachine.people_commands import PeopleCommand
 from statemachine.premises import SeatDetails, SpaceRules, Then
@@ -242,6 +243,8 @@ Command = (
     | SetCheckIn
     | CheckIn
     | PeopleCommand
+    | OpenCalendar
+    | CloseCalendar
 )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.feeds import CalendarClosed, CalendarOpened
 from statemachine.people_events import PeopleEvent
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, CheckInRule, Role, Session, Space
@@ -206,4 +207,6 @@ Event = (
     | SeatRevised
     | ClusterBorn
     | PeopleEvent
+    | CalendarOpened
+    | CalendarClosed
 )

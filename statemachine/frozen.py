@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from statemachine.feeds import CalendarFeed
 from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
@@ -47,6 +48,7 @@ class FrozenTables:
         "_audit",
         "_booking_ids",
         "_bookings",
+        "_calendars",
         "_check_in_rules",
         "_client_keys",
         "_expected",
@@ -92,6 +94,7 @@ class FrozenTables:
         self._audit = tables.audit.view()
         self._standings: list[Standing] = list(tables.standings.values())
         self._failures: list[Failures] = list(tables.failures.values())
+        self._calendars: list[CalendarFeed] = list(tables.calendars.values())
         self.counts: tuple[int, ...] = (
             len(self._spaces),
             len(self._space_rules),
@@ -108,6 +111,7 @@ class FrozenTables:
             len(self._waiters),
             len(self._check_in_rules),
             len(self._expected),
+            len(self._calendars),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -128,6 +132,7 @@ class FrozenTables:
             _runs_of(self._waiters),
             _runs_of(self._check_in_rules),
             _runs_of(self._expected),
+            _runs_of(self._calendars),
         )
 
     def _walk_users(self) -> Iterator[list[User]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 MAX_KEYS_PER_SCOPE = 10_000  # clients' keys remembered for one scope: too-many-keys
 MAX_CLIENT_KEYS = 2_000_000  # clients' keys remembered in all: too-many-keys
 MAX_USERS = 1_000_000  # too-many-users
+MAX_CALENDARS = 100_000  # too-many-calendars
 MAX_SESSIONS_PER_USER = 50  # the oldest is ended to make room
 MAX_FAILURE_ROWS = 20_000  # throttle keys with failed log-ins: the one quiet for longest is forgotten
 MAX_AUDIT_RECORDS = 100_000  # the oldest is forgotten; the numbers of the others tell that it was there

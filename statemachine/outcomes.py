@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.feeds import CalendarFeed
 from statemachine.premises import Affected, Limit, SpaceChange
 from statemachine.records import Alternative, Booking, CheckInRule, Planned, Session, Space, Together, User
 from statemachine.waiters import Waiter
@@ -26,6 +27,7 @@ Code = Literal[
     "credentials-changed",  # the password was changed between verification and log-in
     "refresh-reused",  # an old refresh token came back: the session has been ended
     "too-many-users",
+    "too-many-calendars",
     "unknown-space",
     "unknown-seat",
     "rules-changed",  # the grid was made from an older revision of the space: resolve again
@@ -92,6 +94,7 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
         | Planned
         | Waiter
         | CheckInRule
+        | CalendarFeed
         | None
     ) = None
     alternatives: tuple[Alternative, ...] = ()

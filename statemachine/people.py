@@ -161,6 +161,7 @@ def erase_account(tables: Tables, entry: Entry, envelope: Envelope, command: Era
     scopes += [f"session:{session_id}" for session_id in tables.sessions_by_user.get(user.id, ())]
     _end_sessions(tables, entry, user.id, "erased")
     tables.drop_standing(user.id)
+    tables.drop_calendar(user.id)
     tables.forget_outcomes(scopes)
     tables.forget_series(user.id)
     forget_user(tables, entry, user.id)

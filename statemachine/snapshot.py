@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Struct
 
 from statemachine.audit import AuditRecord
+from statemachine.feeds import CalendarFeed
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
@@ -180,6 +181,13 @@ class ExpectedRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     rows: list[Expected]
 
 
+class CalendarRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=50):
+    """Calendar feeds from the row `first` on."""
+
+    first: int
+    rows: list[CalendarFeed]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -203,6 +211,7 @@ _Rows = (
     | WaiterRows
     | CheckInRuleRows
     | ExpectedRows
+    | CalendarRows
 )
 TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -220,6 +229,7 @@ TABLES: dict[str, type[_Rows]] = {  # in the order of the stream: a row stands b
     "waiters": WaiterRows,
     "check_in_rules": CheckInRuleRows,
     "expected": ExpectedRows,
+    "calendars": CalendarRows,
 }
 OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
 _ROW_TYPES: tuple[type[_Rows], ...] = tuple(TABLES.values())
@@ -503,6 +513,14 @@ def _load_expected(tables: Tables, rows: list[Expected]) -> None:
         tables.put_expected(expected)
 
 
+def _load_calendars(tables: Tables, rows: list[CalendarFeed]) -> None:
+    for feed in rows:
+        _require(feed.user_id not in tables.calendars, "two calendar feeds of one user")
+        _require(feed.secret_hash not in tables.calendars_by_hash, "one address of two calendar feeds")
+        _require(feed.user_id in tables.users, "a calendar feed of nobody")
+        tables.add_calendar(feed)
+
+
 _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -519,6 +537,7 @@ _LOADERS: dict[type[_Rows], Callable[[Tables, Any], None]] = {
     WaiterRows: _load_waiters,
     CheckInRuleRows: _load_check_in_rules,
     ExpectedRows: _load_expected,
+    CalendarRows: _load_calendars,
 }
 
 

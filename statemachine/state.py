@@ -26,6 +26,7 @@ from msgspec import Struct
 from statemachine import (
     baskets,
     bookings,
+    calendars,
     cancelling,
     checkin,
     due,
@@ -64,6 +65,7 @@ from statemachine.commands import (
     decode_envelope,
 )
 from statemachine.events import Event
+from statemachine.feeds import CloseCalendar, OpenCalendar
 from statemachine.limits import (
     MAX_CLIENT_KEYS,
     MAX_FINGERPRINT_BYTES,
@@ -145,6 +147,8 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     LeaveWaitlist: (waitlist.leave_waitlist, True),
     SetCheckIn: (checkin.set_check_in, True),
     CheckIn: (checkin.check_in, True),
+    OpenCalendar: (calendars.open_calendar, True),
+    CloseCalendar: (calendars.close_calendar, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode

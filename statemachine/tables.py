@@ -22,6 +22,7 @@ from statemachine.alternatives import Finder
 from statemachine.audit import AuditRecord
 from statemachine.commands import KEEP_CLIENT_KEY_MS, KEEP_NODE_KEY_MS
 from statemachine.events import Event
+from statemachine.feeds import CalendarFeed
 from statemachine.frozen import FrozenTables
 from statemachine.occupancy import Occupancy, SeatDays
 from statemachine.outcomes import Code, Outcome, Remembered
@@ -110,7 +111,9 @@ class Tables:
         self.waiters: dict[str, Waiter] = {}  # in a line, or promoted and not begun
         self.check_in_rules: dict[str, CheckInRule] = {}  # by space
         self.expected: dict[str, Expected] = {}  # by booking
+        self.calendars: dict[str, CalendarFeed] = {}  # by user, in the order of their revisions
         # Derived from here on.
+        self.calendars_by_hash: dict[bytes, CalendarFeed] = {}
         self.audit_count = 0  # records ever made
         self.user_ids: Pages[str] = Pages()  # in the order in which they came; none is dropped
         self.booking_ids: Pages[str] = Pages()  # the same
@@ -494,6 +497,19 @@ class Tables:
                 self.live_by_day[name] = tuple(other for other in others if other != booking.id)
             else:
                 del self.live_by_day[name]
+
+    def add_calendar(self, feed: CalendarFeed) -> None:
+        """Give a user who has none a calendar feed."""
+        self.calendars[feed.user_id] = feed
+        self.calendars_by_hash[feed.secret_hash] = feed
+
+    def drop_calendar(self, user_id: str) -> bool:
+        """Take a user's calendar feed away; False when there is none."""
+        feed = self.calendars.pop(user_id, None)
+        if feed is None:
+            return False
+        del self.calendars_by_hash[feed.secret_hash]
+        return True
 
     def add_audit(self, record: AuditRecord) -> None:
         """Add the next record; `audit.record` makes room for it."""
