@@ -3,7 +3,7 @@
 What readers rely on.
 - `UID` is the booking's id and the cluster's name: the same for as long as the booking exists, moved or cancelled.
 - `SEQUENCE` is the log index of the booking's revision: it grows with every change. RFC 5545 gives it 31 bits.
-- A cancelled booking stays for CANCELLED_DAYS with `STATUS:CANCELLED`; a reader that only merges, and never deletes what
+- A booking that was cancelled, or released because nobody came, stays for CANCELLED_DAYS with `STATUS:CANCELLED`; a reader that only merges, and never deletes what
   a feed no longer names, would otherwise keep it for ever.
 - Times are UTC, so no `VTIMEZONE` has to be right.
 - The same bookings give the same bytes: `DTSTAMP` is the time of the last change and not of the reading.
@@ -55,7 +55,8 @@ def _shown(state: State, user_id: str, now_ms: int) -> list[Booking]:
         booking = state.bookings[ids[number]]
         if booking.end_cell * CELL_MS < now_ms - PAST_DAYS * _DAY_MS:
             continue
-        if booking.status == "cancelled" and booking.cancelled_at_ms < now_ms - CANCELLED_DAYS * _DAY_MS:
+        given_up = booking.status != "confirmed"  # by somebody, or released because nobody came
+        if given_up and _changed_ms(state, booking) < now_ms - CANCELLED_DAYS * _DAY_MS:
             continue
         shown.append(booking)
         if len(shown) >= MAX_EVENTS:
@@ -67,9 +68,8 @@ def _event(state: State, booking: Booking, cluster: str) -> list[str]:
     space = state.spaces.get(booking.space_id)
     place = space.name if space else booking.space_id
     label = _label(space, booking.seat_id)
-    steps = state.steps_by_booking.get(booking.id)
-    changed_ms = steps[-1].at_ms if steps else booking.cancelled_at_ms or booking.created_at_ms
-    cancelled = booking.status == "cancelled"
+    changed_ms = _changed_ms(state, booking)
+    cancelled = booking.status != "confirmed"
     return [
         "BEGIN:VEVENT",
         f"UID:{_text(booking.id)}@{_text(cluster)}.deskraft",
@@ -85,6 +85,11 @@ def _event(state: State, booking: Booking, cluster: str) -> list[str]:
         f"TRANSP:{'TRANSPARENT' if cancelled else 'OPAQUE'}",
         "END:VEVENT",
     ]
+
+
+def _changed_ms(state: State, booking: Booking) -> int:
+    steps = state.steps_by_booking.get(booking.id)
+    return steps[-1].at_ms if steps else booking.cancelled_at_ms or booking.created_at_ms
 
 
 def sequence_of(revision: str) -> int:

@@ -94,3 +94,16 @@ async def test_a_transfer_that_was_cut_leaves_no_file(node: Node, tmp_path: Path
 
 def _client(cut: Cut) -> Client:
     return cut  # type: ignore[return-value]  # it has what is asked of it
+
+
+async def test_what_happens_meanwhile_is_not_in_the_file(node: Node, tmp_path: Path) -> None:
+    """The state is that of the index in the head, however long the file takes."""
+    token, admin = await node.user(), await node.admin()
+    before = node.replica.state.checksum()
+    answer = await node.get(PATH, admin)
+    data = await answer.content.read(1)
+    body = {"space_id": "hq", "seat_id": "A1", "starts_at": "2026-12-01T10:00:00+03:00", "slots": 2}
+    assert (await node.post("/api/v1/bookings", body, token)).status == 201
+    path = tmp_path / "b"
+    path.write_bytes(data + await answer.read())
+    assert backups.read(path)[1].checksum() == before

@@ -13,8 +13,15 @@ from node.disk import RealDisk, StorageError
 from node.looking import LookingDisk
 from node.membership import Configuration, Introduction, Placed, Seat, birth, encode_entry, judge
 from node.snapshots import SnapshotHead, SnapshotWriter
-from node.verification import Examined, examine_backup, examine_directory, faults_of_state
+from node.verification import (
+    Examined,
+    examine_backup,
+    examine_directories,
+    examine_directory,
+    faults_of_state,
+)
 from statemachine.commands import KEEP_CLIENT_KEY_MS, encode_batch
+from statemachine.people_commands import EraseAccount
 from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, World
 
@@ -167,6 +174,30 @@ def test_a_torn_end_is_noted_and_left(folder: Path) -> None:
     examined = examine_directory(folder)
     assert examined.proved and "unfinished write" in examined.notes[0]
     assert segment.read_bytes() == data
+
+
+def test_an_erased_account_takes_its_promises_along(tmp_path: Path) -> None:
+    member = Member(tmp_path / "n1")
+    member.book(1)
+    member.snapshot()
+    member.book(2, FREE_CELL + HOUR)
+    assert member.world.do(EraseAccount("hash-ann"), scope="ann", session="s-ann").ok
+    member.close()
+    examined = examine_directory(tmp_path / "n1")
+    assert examined.faults == [] and (examined.outcomes, examined.bookings) == (0, 2)
+
+
+def test_members_are_compared_where_their_logs_agree(folder: Path, tmp_path: Path) -> None:
+    """The same entries, and then an end of another term: only the shared part proves anything."""
+    behind = Member(tmp_path / "n2")
+    behind.book(1)
+    behind.close()
+    one, other = examine_directories([folder, tmp_path / "n2"])
+    assert one.proved and other.proved and one.index > other.index
+    strange = Member(tmp_path / "n3")
+    strange.book(9)  # another entry in the same place and term: cannot be
+    strange.close()
+    assert not all(each.proved for each in examine_directories([folder, tmp_path / "n3"]))
 
 
 def test_overlaps_and_false_bitmaps_are_counted_by_hand() -> None:
