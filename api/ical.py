@@ -3,8 +3,8 @@
 What readers rely on.
 - `UID` is the booking's id and the cluster's name: the same for as long as the booking exists, moved or cancelled.
 - `SEQUENCE` is the log index of the booking's revision: it grows with every change. RFC 5545 gives it 31 bits.
-- A booking that was cancelled, or released because nobody came, stays for CANCELLED_DAYS with `STATUS:CANCELLED`; a reader that only merges, and never deletes what
-  a feed no longer names, would otherwise keep it for ever.
+- A booking that was cancelled, or released because nobody came, stays for CANCELLED_DAYS with `STATUS:CANCELLED`; a reader that
+  only merges, and never deletes what a feed no longer names, would otherwise keep it for ever.
 - Times are UTC, so no `VTIMEZONE` has to be right.
 - The same bookings give the same bytes: `DTSTAMP` is the time of the last change and not of the reading.
 
