@@ -104,6 +104,9 @@ BOB = {"login": "bob", "password": "another long phrase"}
 ADMIN = {"login": ADMIN_LOGIN, "password": ADMIN_PASSWORD}
 N4 = {"id": "n4", "raft": "10.0.0.4:7001", "api": "10.0.0.4:8001"}
 MEMBERS = "/api/v1/cluster/members"
+HQ = "/api/v1/admin/spaces/hq"
+NOOK = {"id": "N1", "label": "Nook", "zone": "attic", "attributes": ["quiet"], "x": 3, "y": 4}
+CLOSURE = {"first": DATE, "reason": "a pipe has burst"}
 TOKENS = {"ada": _is("access_token"), "ada_refresh": _is("refresh_token")}
 
 SCENARIO = (
@@ -144,6 +147,14 @@ SCENARIO = (
     Step("invalid-parameter", 0, "GET", "/history?limit=1000", user="ada", expect=422),
     Step("cluster", 0, "GET", "/api/v1/cluster", keep={"leader_id": _is("leader_id")}),
     Step("", 2, "POST", "/api/v1/auth/login", ADMIN, keep={"admin": _is("access_token")}),
+    Step("seat-added", 0, "POST", HQ + "/seats", NOOK, "admin", expect=201),
+    Step("policy", 1, "PATCH", HQ, {"policy": {"horizon_days": 3650, "one_seat_at_a_time": True}}, "admin"),
+    Step("", 1, "POST", "/api/v1/bookings", {**BOOKING, "seat_id": "N1"}, "bob", expect=201),
+    Step("seated-elsewhere", 1, "POST", "/api/v1/bookings", {**BOOKING, "seat_id": "A2"}, "bob", expect=409),
+    Step("days-affected", 2, "POST", HQ + "/days", CLOSURE, "admin", expect=409,
+         keep={"token": lambda answer, _: str(answer["affected"]["token"])}),
+    Step("days", 2, "POST", HQ + "/days", {**CLOSURE, "affected_token": "{token}", "if_affected": "cancel"}, "admin"),
+    Step("", 2, "POST", HQ + "/days", {"first": DATE, "usual": True}, "admin"),
     Step("forbidden", 0, "POST", MEMBERS, N4, "ada", expect=403),
     Step("add-member", 0, "POST", MEMBERS, N4, "admin", expect=201),
     Step("member-exists", 0, "POST", MEMBERS, {**N4, "id": "n1"}, "admin", expect=409),
@@ -269,6 +280,7 @@ def steady(text: str) -> str:
     """A sample without what differs in every run."""
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", "ID", text)
     text = re.sub(r"eyJ\S*?…|\bID\.\d+\.\S*?…", "TOKEN", text)
+    text = re.sub(r'"((?:affected_|device_)?token)": "[^"]*"', r'"\1": "TOKEN"', text)
     text = re.sub(r'"(created_at|cancelled_at)": "[^"]*"', r'"\1": "INSTANT"', text)
     text = re.sub(
         r'("(?:node_id|leader_id|role|match_index|digest|id|api|raft|reachable|voter|incarnation|founding|to)"): [^,}\n]+',

@@ -98,7 +98,7 @@ async function doing(button, work) {
   } catch (error) {
     notice(error instanceof Problem ? (error.code === "outcome-unknown" ? say("unknown") : sayProblem(error.body)) : say("allAway"), true);
     if (!(error instanceof Problem)) console.error(error);
-    if (error instanceof Problem && error.code === "seat-taken") await offer(error.body.alternatives || []);
+    if (error instanceof Problem && ["seat-taken", "out-of-service"].includes(error.code)) await offer(error.body.alternatives || []);
   } finally {
     if (button) button.disabled = false;
   }

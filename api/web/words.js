@@ -20,6 +20,10 @@ const WORDS = {
       "too-many-attempts": "Слишком много попыток. Подождите минуту.", "seat-taken": "Это место уже заняли.",
       past: "Это время уже началось.", closed: "В это время закрыто.", "off-grid": "Столько слотов подряд здесь не помещается.",
       "booking-completed": "Бронь уже завершилась.", "booking-not-found": "Такой брони нет.", overloaded: "Слишком много запросов, повторите.",
+      "out-of-service": "Это место сейчас не работает.", "beyond-horizon": "Так далеко вперёд бронировать нельзя.",
+      "too-long": "Такая долгая бронь здесь не разрешена.", "too-many-live": "У вас уже столько броней, сколько здесь разрешено.",
+      "too-many-that-day": "На этот день у вас уже столько броней, сколько разрешено.",
+      "seated-elsewhere": "В это время у вас здесь уже есть другое место.", "too-late-to-cancel": "Отменять уже поздно.",
     },
   },
   en: {
@@ -41,6 +45,10 @@ const WORDS = {
       "too-many-attempts": "Too many attempts. Wait a minute.", "seat-taken": "This seat has just been taken.",
       past: "That time has begun already.", closed: "It is closed then.", "off-grid": "That many slots in a row do not fit here.",
       "booking-completed": "The booking is over already.", "booking-not-found": "There is no such booking.", overloaded: "Too much at once, try again.",
+      "out-of-service": "This seat is out of service then.", "beyond-horizon": "That is too far ahead.",
+      "too-long": "That is longer than this space allows.", "too-many-live": "You have as many bookings as this space allows.",
+      "too-many-that-day": "You have as many bookings that day as this space allows.",
+      "seated-elsewhere": "You have another seat here at that time.", "too-late-to-cancel": "It is too late to cancel.",
     },
   },
 };
