@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node import backups, snapshots, storage
 from node.config import Config, NodeAddress
@@ -24,6 +27,7 @@ from statemachine.commands import KEEP_CLIENT_KEY_MS, encode_batch
 from statemachine.people_commands import EraseAccount
 from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, World
+from tests.statemachine.logs import Batch, encoded, logs
 
 SEATS = tuple(
     Seat(f"n{i}", f"127.0.0.1:{7000 + i}", f"127.0.0.1:{8000 + i}", True, f"{i:032x}") for i in (1, 2, 3)
@@ -35,10 +39,11 @@ FOUNDED = Configuration("f1", SEATS)
 class Member:
     """A member's directory that is written as a member writes it, entry by entry."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, populated: bool = True) -> None:
         self.folder = folder
         self.disk = RealDisk(folder)
-        self.opened = storage.open_storage(self.disk, storage.read_identity(self.disk, "test", "n1", BORN))
+        identity = storage.read_identity(self.disk, "test", "n1", BORN)
+        self.opened = storage.open_storage(self.disk, identity, segment_bytes=1 << 18)
         self.journal = self.opened.journal
         self.world = World(populated=False)
         self.journal.setCurrentTerm(1, "n1")
@@ -53,7 +58,7 @@ class Member:
             return original(self.journal.last_index, payload)
 
         world.state.apply = apply  # type: ignore[method-assign,assignment]  # the log comes first
-        world.__init__(world.state)  # type: ignore[misc]  # people and spaces
+        world.__init__(world.state, populated=populated)  # type: ignore[misc]  # people and spaces
 
     def append(self, command: bytes) -> None:
         self.journal.add(command, self.journal.last_index + 1, 1)
@@ -174,6 +179,22 @@ def test_a_torn_end_is_noted_and_left(folder: Path) -> None:
     examined = examine_directory(folder)
     assert examined.proved and "unfinished write" in examined.notes[0]
     assert segment.read_bytes() == data
+
+
+@settings(max_examples=25, deadline=None)
+@given(log=logs(max_batches=8), at=st.integers(0, 8))
+def test_whatever_was_asked_is_proved(log: list[Batch], at: int) -> None:
+    """Random logs, refusals and retries among them, with a snapshot somewhere: nothing that is right is called wrong."""
+    with TemporaryDirectory() as folder:
+        member = Member(Path(folder) / "n1", populated=False)
+        for number, batch in enumerate(log):
+            member.world.state.apply(0, encoded(batch))
+            if number == at:
+                member.snapshot()
+        member.close()
+        examined = examine_directory(Path(folder) / "n1")
+        assert examined.faults == []
+        assert examined.digest == member.world.state.digest.hex()
 
 
 def test_an_erased_account_takes_its_promises_along(tmp_path: Path) -> None:
