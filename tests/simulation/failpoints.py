@@ -184,8 +184,11 @@ def never_struck(struck: Iterable[str]) -> list[str]:
 
 
 def _points_of(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    if path.name == _DISK_MODULE or not _uses_disks(tree):
+    text = path.read_text(encoding="utf-8")
+    if path.name == _DISK_MODULE or "node.disk" not in text:
+        return  # most modules, which need not be parsed
+    tree = ast.parse(text)
+    if not _uses_disks(tree):
         return
     for function, body in _functions(tree, ""):
         for call in (part for part in ast.walk(body) if isinstance(part, ast.Call)):

@@ -33,6 +33,7 @@ class Judge:
             str, tuple[int, int]
         ] = {}  # by member: its boots, and the index up to which its log was compared
         self.log_time_promised = True
+        self._looked_at: dict[str, tuple[object, ...]] = {}
         self.newest_answer = 0
         self.newest_read = 0
 
@@ -51,6 +52,9 @@ class Judge:
         core = node.core
         assert core is not None
         guard = core.guard
+        what = (core, node.boots, guard.leading, guard.term, guard.commit_index, core.applied_index)
+        if self._looked_at.get(node.node_id) == what:
+            return  # most turns change nothing
         if guard.leading:
             leader = self.leaders.setdefault(guard.term, node.node_id)
             if leader != node.node_id:
@@ -58,6 +62,7 @@ class Judge:
         commit, applied, state = guard.commit_index, core.applied_index, core.state
         if len(core.journal.placed.configuration.voters) == 1 and applied > node.durable_index:
             return  # a single voter counts itself at once, and tells nobody before it is on its disk (the gate)
+        self._looked_at[node.node_id] = what
         boots, start = self._checked.get(node.node_id, (-1, 0))
         if boots != node.boots:
             start = core.journal.first_index

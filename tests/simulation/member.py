@@ -190,12 +190,6 @@ class SimNode:
             self.wake()
         self._late = 0.0
 
-    def _leave(self, action: Callable[[], None]) -> None:
-        if self._late:
-            self._later(self._late, action)
-        else:
-            action()
-
     def _on_loop(self, action: Callable[[], None]) -> None:
         """What a thread has to tell, as soon as the loop has time for it."""
         if self.world.now < self.paused_until:
@@ -350,13 +344,19 @@ class SimNode:
         return self._submitted
 
     def send(self, peer_id: str, payload: bytes) -> None:
-        self._leave(partial(self.world.send, self.node_id, peer_id, payload))
+        if self._late:
+            self._later(self._late, partial(self.world.send, self.node_id, peer_id, payload))
+        else:
+            self.world.send(self.node_id, peer_id, payload)
 
     def flush(self) -> None:
         pass
 
     def perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
-        self._leave(partial(self._perform, effect))
+        if self._late:
+            self._later(self._late, partial(self._perform, effect))
+        else:
+            self._perform(effect)
 
     def _perform(self, effect: Answer | Fail | ReadReady | Changed) -> None:
         match effect:
