@@ -60,6 +60,7 @@ from client.answers import (
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
 from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
 from client.occupancy import Occupancy
+from client.people import People
 from client.premises import Premises
 from client.servers import Servers, parse_servers
 
@@ -100,6 +101,7 @@ class Client:
         self._deadline_seconds = deadline_seconds
         self._session = session
         self._on_session = on_session
+        self._device = (session.login, session.device_token) if session is not None else ("", "")
         self._renewing = asyncio.Lock()
         self._min_index = 0
         self._last_receipt = (0, "")
@@ -151,6 +153,8 @@ class Client:
     async def login(self, login: str, password: str, *, key: str | None = None) -> Session:
         """Log in; later calls are made as this user. Raises Unauthenticated when the two do not match."""
         body = {"login": login, "password": password}
+        if self._device[0] == login and self._device[1]:
+            body["device_token"] = self._device[1]
         tokens = await self._write("/api/v1/auth/login", body, Tokens, key=key, signed=False)
         return self._keep(login, tokens)
 
@@ -379,6 +383,11 @@ class Client:
             cursor = page.next
 
     @property
+    def people(self) -> People:
+        """One's own account beyond logging in, and, for administrators, other people's."""
+        return People(self)
+
+    @property
     def premises(self) -> Premises:
         """The administrators' calls that shape spaces and seats."""
         return Premises(self)
@@ -520,6 +529,15 @@ class Client:
         )  # fmt: skip
         return _decoded(await self._decided(call, signed=True), kind)
 
+    async def tell(self, method: str, path: str, body: object, *, key: str | None = None) -> None:
+        """Like `send`, when the answer has no body."""
+        encoded = None if body is None else msgspec.json.encode(body)
+        await self._decided(Call(method, path, body=encoded, key=key or new_key()), signed=True)
+
+    def forget_session(self) -> None:
+        """The session has ended: keep it no longer."""
+        self._forget()
+
     async def _done(self, path: str, body: object, key: str, *, signed: bool) -> Answer:
         encoded = None if body is None else msgspec.json.encode(body)
         return await self._decided(Call("POST", path, body=encoded, key=key), signed)
@@ -580,7 +598,12 @@ class Client:
 
     def _keep(self, login: str, tokens: Tokens) -> Session:
         expires_at = time.time() + tokens.expires_in
-        session = Session(login, tokens.access_token, expires_at, tokens.refresh_token, new_key())
+        if tokens.device_token:  # a refresh brings none: the device is the one that it was
+            self._device = (login, tokens.device_token)
+        device_token = self._device[1] if self._device[0] == login else ""
+        session = Session(
+            login, tokens.access_token, expires_at, tokens.refresh_token, new_key(), device_token
+        )
         self._session = session
         if self._on_session is not None:
             self._on_session(session)

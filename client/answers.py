@@ -33,6 +33,7 @@ class Tokens(Struct, frozen=True):
     token_type: str
     expires_in: float
     refresh_token: str
+    device_token: str = ""
 
 
 class Seat(Struct, frozen=True):
@@ -363,3 +364,4 @@ class Session(Struct, frozen=True):
     expires_at: float
     refresh_token: str
     refresh_key: str
+    device_token: str = ""

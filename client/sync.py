@@ -43,6 +43,7 @@ from client.answers import (
 )
 from client.calling import DEFAULT_DEADLINE_SECONDS
 from client.occupancy import Occupancy
+from client.people import BlockingPeople
 from client.premises import BlockingPremises
 
 T = TypeVar("T")
@@ -268,6 +269,11 @@ class Client:
             if page.next is None:
                 return
             cursor = page.next
+
+    @property
+    def people(self) -> BlockingPeople:
+        """One's own account beyond logging in, and, for administrators, other people's."""
+        return BlockingPeople(self._client.people, self._run)
 
     @property
     def premises(self) -> BlockingPremises:

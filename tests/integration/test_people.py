@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from client.aio import Client
+from client.errors import Refused
 from tests.integration.cluster import (
     ADMIN_LOGIN,
     ADMIN_PASSWORD,
@@ -116,3 +118,32 @@ async def test_failed_log_ins_outlive_the_leader(cluster: ProcessCluster) -> Non
             "her own device"
         )
         assert (await ann.ask("GET", f"{others[0].url}/api/v1/me"))[0] == 200
+
+
+async def test_the_client_library_knows_people(cluster: ProcessCluster) -> None:
+    async with Client(cluster.urls) as admin, Client(cluster.urls) as ann:
+        await admin.login(ADMIN_LOGIN, ADMIN_PASSWORD)
+        user = await ann.register("annie", PASSWORD)
+        first = await ann.login("annie", PASSWORD)
+        again = await ann.login("annie", PASSWORD)
+        assert first.device_token and again.device_token
+        assert len(await ann.people.sessions()) == 2
+        await ann.people.change_password(PASSWORD, "another pass phrase")
+        (mine,) = await ann.people.sessions()
+        assert mine.current
+        assert [each.login async for each in admin.people.users(search="ann")] == ["annie"]
+        assert await admin.people.find("ANNIE") == user.id
+        once = await admin.people.reset_password(user.id)
+        await ann.login("annie", once)
+        with pytest.raises(Refused) as refused:
+            await ann.people.export()
+        assert refused.value.code == "password-change-needed"
+        await ann.people.change_password(once, PASSWORD)
+        export = await ann.people.export()
+        assert (export.profile.id, export.bookings) == (user.id, [])
+        await admin.people.promote(user.id)
+        await admin.people.demote(user.id)
+        await ann.people.erase(PASSWORD)
+        assert ann.session is None
+        page = await admin.people.audit_page(limit=3)
+        assert [each.what for each in page.items] == ["account-erased", "user-demoted", "user-promoted"]

@@ -1,0 +1,250 @@
+"""One's own account beyond logging in, and administering other people's: `Client.people` of both clients.
+
+    await client.people.change_password("old pass phrase", "new pass phrase")
+    async for user in client.people.users(search="ada"):
+        await client.people.block(user.id)
+
+What administrators do raises Refused with code "forbidden" for anybody else, "user-not-found", "last-administrator".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from client.answers import Booking
+
+if TYPE_CHECKING:
+    from client.aio import Client
+
+T = TypeVar("T")
+_USERS, _AUDIT = "/api/v1/admin/users", "/api/v1/admin/audit"
+_ME = "/api/v1/me"
+
+
+class LogIn(Struct, frozen=True):
+    """One session of one's own; `current` is the one that asks."""
+
+    id: str
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class _LogIns(Struct, frozen=True):
+    items: list[LogIn]
+
+
+class Profile(Struct, frozen=True):
+    """A user as themselves and administrators see them."""
+
+    id: str
+    login: str
+    role: str
+    created_at: datetime
+    blocked_at: datetime | None
+    password_change_needed: bool
+    sessions: int
+
+
+class _Profiles(Struct, frozen=True):
+    items: list[Profile]
+    next: str | None = None
+
+
+class Export(Struct, frozen=True):
+    """All that the cluster keeps of oneself."""
+
+    profile: Profile
+    sessions: list[LogIn]
+    bookings: list[Booking]
+    next: str | None = None
+
+
+class _OneTimePassword(Struct, frozen=True):
+    one_time_password: str
+
+
+class AuditRecord(Struct, frozen=True):
+    """One administrative act; `id` names the change, `number` counts without a gap."""
+
+    id: str
+    number: int
+    at: datetime
+    actor: str
+    actor_login: str | None
+    what: str
+    subject: str
+    subject_login: str | None
+    detail: str
+
+
+class AuditPage(Struct, frozen=True):
+    """Some acts, newest first; `forgotten` older ones are no longer kept."""
+
+    items: list[AuditRecord]
+    forgotten: int
+    next: str | None = None
+
+
+class People:
+    """The calls of the asynchronous client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def change_password(self, old: str, new: str, *, key: str | None = None) -> None:
+        """Another password; the other sessions end. Raises Refused: "wrong-password", "weak-password"."""
+        body = {"old_password": old, "new_password": new}
+        await self._client.tell("POST", f"{_ME}/password", body, key=key)
+
+    async def log_out_everywhere(self) -> None:
+        """End all sessions, this one too."""
+        await self._client.tell("POST", "/api/v1/auth/logout-everywhere", None)
+        self._client.forget_session()
+
+    async def sessions(self) -> list[LogIn]:
+        """Where one is logged in, oldest first."""
+        return (await self._client.send("GET", f"{_ME}/sessions", None, _LogIns)).items
+
+    async def end_session(self, session_id: str) -> None:
+        """End one of one's own sessions. Raises Refused: "session-not-found"."""
+        await self._client.tell("DELETE", f"{_ME}/sessions/{quote(session_id, safe='')}", None)
+
+    async def export(self) -> Export:
+        """All that the cluster keeps of oneself, all its parts together."""
+        whole = await self._client.send("GET", f"{_ME}/export", None, Export)
+        bookings, cursor = list(whole.bookings), whole.next
+        while cursor is not None:
+            part = await self._client.send("GET", f"{_ME}/export", None, Export, query={"cursor": cursor})
+            bookings += part.bookings
+            cursor = part.next
+        return Export(whole.profile, whole.sessions, bookings)
+
+    async def erase(self, password: str, *, key: str | None = None) -> None:
+        """Erase one's own account. It cannot be undone. Raises Refused: "wrong-password", "last-administrator"."""
+        await self._client.tell("DELETE", _ME, {"password": password}, key=key)
+        self._client.forget_session()
+
+    async def users(self, *, search: str = "", role: str = "", blocked: str = "") -> AsyncIterator[Profile]:
+        """Users, in the order in which they registered; `role` is "user" or "admin", `blocked` "yes" or "no"."""
+        given = {"search": search, "role": role, "blocked": blocked, "limit": "200"}
+        query = {name: value for name, value in given.items() if value}
+        while True:
+            page = await self._client.send("GET", _USERS, None, _Profiles, query=query)
+            for profile in page.items:
+                yield profile
+            if page.next is None:
+                return
+            query["cursor"] = page.next
+
+    async def find(self, who: str) -> str:
+        """The id of the user with this login or id; `who` itself when there is none."""
+        async for profile in self.users(search=who):
+            if who in (profile.id, profile.login) or profile.login.casefold() == who.casefold():
+                return profile.id
+        return who
+
+    async def block(self, user_id: str) -> None:
+        """Keep a user out, from now on and everywhere."""
+        await self._act(user_id, "block")
+
+    async def unblock(self, user_id: str) -> None:
+        """Let a user in again."""
+        await self._act(user_id, "unblock")
+
+    async def promote(self, user_id: str) -> None:
+        """Make a user an administrator."""
+        await self._act(user_id, "promote")
+
+    async def demote(self, user_id: str) -> None:
+        """Make an administrator a user."""
+        await self._act(user_id, "demote")
+
+    async def reset_password(self, user_id: str, *, key: str | None = None) -> str:
+        """The one-time password that the user has now."""
+        path = f"{_USERS}/{quote(user_id, safe='')}/reset-password"
+        return (await self._client.send("POST", path, {}, _OneTimePassword, key=key)).one_time_password
+
+    async def audit_page(self, *, limit: int = 50, subject: str = "", cursor: str = "") -> AuditPage:
+        """What administrators did, newest first."""
+        given = {"limit": str(limit), "subject": subject, "cursor": cursor}
+        query = {name: value for name, value in given.items() if value}
+        return await self._client.send("GET", _AUDIT, None, AuditPage, query=query)
+
+    async def _act(self, user_id: str, name: str) -> None:
+        await self._client.tell("POST", f"{_USERS}/{quote(user_id, safe='')}/{name}", None)
+
+
+class BlockingPeople:
+    """The same calls of the blocking client."""
+
+    def __init__(self, people: People, run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
+        self._people = people
+        self._run: Callable[[Coroutine[Any, Any, Any]], Any] = run
+
+    def change_password(self, old: str, new: str) -> None:
+        """Another password; the other sessions end."""
+        self._run(self._people.change_password(old, new))
+
+    def log_out_everywhere(self) -> None:
+        """End all sessions, this one too."""
+        self._run(self._people.log_out_everywhere())
+
+    def sessions(self) -> list[LogIn]:
+        """Where one is logged in, oldest first."""
+        found: list[LogIn] = self._run(self._people.sessions())
+        return found
+
+    def end_session(self, session_id: str) -> None:
+        """End one of one's own sessions."""
+        self._run(self._people.end_session(session_id))
+
+    def export(self) -> Export:
+        """All that the cluster keeps of oneself."""
+        found: Export = self._run(self._people.export())
+        return found
+
+    def erase(self, password: str) -> None:
+        """Erase one's own account. It cannot be undone."""
+        self._run(self._people.erase(password))
+
+    def users(self, *, search: str = "", role: str = "", blocked: str = "") -> list[Profile]:
+        """Users, in the order in which they registered."""
+
+        async def gather() -> list[Profile]:
+            return [each async for each in self._people.users(search=search, role=role, blocked=blocked)]
+
+        found: list[Profile] = self._run(gather())
+        return found
+
+    def block(self, user_id: str) -> None:
+        """Keep a user out, from now on and everywhere."""
+        self._run(self._people.block(user_id))
+
+    def unblock(self, user_id: str) -> None:
+        """Let a user in again."""
+        self._run(self._people.unblock(user_id))
+
+    def promote(self, user_id: str) -> None:
+        """Make a user an administrator."""
+        self._run(self._people.promote(user_id))
+
+    def demote(self, user_id: str) -> None:
+        """Make an administrator a user."""
+        self._run(self._people.demote(user_id))
+
+    def reset_password(self, user_id: str) -> str:
+        """The one-time password that the user has now."""
+        found: str = self._run(self._people.reset_password(user_id))
+        return found
+
+    def audit_page(self, *, limit: int = 50, subject: str = "", cursor: str = "") -> AuditPage:
+        """What administrators did, newest first."""
+        found: AuditPage = self._run(self._people.audit_page(limit=limit, subject=subject, cursor=cursor))
+        return found
