@@ -79,12 +79,7 @@ async def replace(exchange: Exchange, body: ReplaceBody) -> web.Response:
     """Give up a member's disk and wait for another one."""
     user = await administrator(exchange)
     member_id = exchange.request.match_info["id"]
-    if body.incarnation is not None:
-        status = exchange.services.replica.status()
-        now = {member.id: member.incarnation for member in status.members}.get(member_id)
-        if now is not None and now != body.incarnation:
-            return json_answer(ChangeView(status.configuration_index, changed=False), exchange.index)
-    return await _change(exchange, user, Change("replace", member_id))
+    return await _change(exchange, user, Change("replace", member_id, disk=body.incarnation or ""))
 
 
 async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:

@@ -114,12 +114,16 @@ class RefusedChangeError(Exception):
 
 
 class Change(Struct, frozen=True, array_like=True):
-    """What an operator asks for. `raft` and `api` are for `add` alone."""
+    """What an operator asks for. `raft` and `api` are for `add` alone, `disk` for `replace`: the incarnation that is given up.
+
+    Without it a request that is repeated, because its answer was lost, would give up the new disk that has come meanwhile.
+    """
 
     kind: ChangeKind
     member_id: str
     raft: str = ""
     api: str = ""
+    disk: str = ""
 
 
 def changed(old: Configuration, change: Change) -> Configuration:
@@ -140,8 +144,8 @@ def changed(old: Configuration, change: Change) -> Configuration:
                 raise RefusedChangeError("would-lose-quorum", f"{seat.id} is the last voter")
             return _with(old, seat.id, None)
         case "replace":
-            if seat.incarnation == "" and not seat.voter:
-                return old
+            if (seat.incarnation == "" and not seat.voter) or change.disk not in ("", seat.incarnation):
+                return old  # it is given up already
             if old.voters == (seat.id,):
                 raise RefusedChangeError(
                     "would-lose-quorum", f"{seat.id} is the last voter; nobody else has the data"

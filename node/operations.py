@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from node.changes import CHANGED_MEANWHILE, NOT_LEADER
 from node.driver import Driver
 from node.effects import Changed
@@ -35,6 +37,9 @@ class Operations:
     async def change(self, change: Change, timeout_seconds: float) -> int:
         """Index of the configuration by which it is so. Raises ChangeRefusedError, UnavailableError, OutcomeUnknownError."""
         deadline = self._loop.time() + timeout_seconds
+        if change.kind == "replace" and not change.disk:
+            seat = self._driver.core.applied_placed.configuration.by_id.get(change.member_id)
+            change = msgspec.structs.replace(change, disk="" if seat is None else seat.incarnation)
         unsure = False  # whether an earlier attempt may have come to be
         why = "no leader is known"
         while (left := deadline - self._loop.time()) > 0:

@@ -162,8 +162,24 @@ def test_a_disk_that_was_given_up_does_not_take_its_seat_again() -> None:
     assert "another disk" in table.seats["n3"].failed
     assert leader.journal.placed.configuration.by_id["n3"].incarnation == ""
     table.wipe("n3")
-    core = table.restart("n3")
-    assert table.run(5.0, lambda: voters(core) == ("n1", "n2", "n3"))
+    table.restart("n3")
+    assert table.run(5.0, lambda: voters(leader) == ("n1", "n2", "n3"))
+
+
+def test_a_replacement_that_is_asked_for_again_spares_the_new_disk() -> None:
+    """The first answer was lost, and the new disk has come meanwhile: the request names the disk that it gives up."""
+    table, leader = founded()
+    lost = Change("replace", "n3", disk="disk of n3")
+    table.crash("n3")
+    table.wipe("n3")
+    table.run(2.0)
+    assert table.change("n1", lost).code == ""
+    table.restart("n3")
+    assert table.run(5.0, lambda: voters(leader) == ("n1", "n2", "n3"))
+    table.crash("n3")
+    table.run(2.0)
+    assert table.change("n1", lost).code == ""
+    assert leader.journal.placed.configuration.by_id["n3"].incarnation == "disk of n3 again"
 
 
 def test_a_vote_and_a_copy_of_another_disk_do_not_count() -> None:

@@ -126,7 +126,9 @@ class Judge:
         """After the calm: one leader, equal members, every request answered, everything acknowledged there, no overlap."""
         nodes = self._world.nodes
         assert self.configuration is not None
-        members = set(self.configuration.by_id)
+        # A learner's open seat may be nobody's: its operator never heard that the addition had come to be.
+        members = {seat.id for seat in self.configuration.seats if seat.voter or seat.incarnation != ""}
+        members |= {id_ for id_ in self.configuration.by_id if id_ in nodes and nodes[id_].core is not None}
         cores = [node.core for node in nodes.values() if node.core is not None]
         if {core.node_id for core in cores} != members:
             raise ViolationError(

@@ -221,22 +221,23 @@ class Life:
         if node_id not in configuration.by_id or not self._may_lose_a_disk(configuration):
             return
         self._lost.add(node_id)
+        disk = victim.identity.incarnation
         victim.crash()
         victim.lose_disk()
         if dice.random() < STARTED_TOO_EARLY_SHARE:
             self._world.faults.restart_later(victim, dice.uniform(0.0, 0.5))
-        self._world.at(dice.uniform(0.1, 3.0), lambda: self._ask_to_replace(victim, dice))
+        self._world.at(dice.uniform(0.1, 3.0), lambda: self._ask_to_replace(victim, disk, dice))
 
-    def _ask_to_replace(self, node: SimNode, dice: random.Random) -> None:
+    def _ask_to_replace(self, node: SimNode, disk: str, dice: random.Random) -> None:
         def done(code: str) -> None:
             self._asked("replace")(code)
             if code in ("", "unknown-member"):
                 self._lost.discard(node.node_id)
                 self._world.at(dice.uniform(0.0, 0.5), lambda: self._join(node))
             else:
-                self._world.at(0.3, lambda: self._ask_to_replace(node, dice))
+                self._world.at(0.3, lambda: self._ask_to_replace(node, disk, dice))
 
-        self.ask(Change("replace", node.node_id), dice, done)
+        self.ask(Change("replace", node.node_id, disk=disk), dice, done)
 
     def finish(self) -> None:
         """The faults are over: whoever belongs to the cluster is started (lost disks are still being replaced)."""
