@@ -112,6 +112,7 @@ def a_wiped_member_does_not_vote(guarded: bool, patch: pytest.MonkeyPatch) -> No
     if not guarded:
         patch.setattr(Core, "judge", _welcome)
         patch.setattr(Configuration, "counts", _by_name)
+        patch.setattr(Core, "absent_at_birth", _nobody)
     table = Table(3)
     table.tending = True
     table.born("n1")
@@ -129,6 +130,35 @@ def a_wiped_member_does_not_vote(guarded: bool, patch: pytest.MonkeyPatch) -> No
             not core.own_term_applied() or "ann" in core.state.users,
             f"{core.node_id} leads without a write that was answered",
         )
+
+
+def two_empty_disks_begin_nothing(guarded: bool, patch: pytest.MonkeyPatch) -> None:
+    """One was replaced and has nothing yet, the other was lost just now; nobody else hears them."""
+    if not guarded:
+        patch.setattr(Core, "absent_at_birth", _nobody)
+    table = Table(3)
+    table.tending = True
+    table.born("n1")
+    table.crash("n3")
+    table.wipe("n3")
+    table.run(2.0)
+    table.change("n1", Change("replace", "n3"))
+    table.crash("n1")
+    table.wipe("n1")
+    table.isolate("n2")
+    for node_id in ("n1", "n3"):
+        table.seats[node_id].boot()
+    table.blocked -= {("n1", "n3"), ("n3", "n1")}
+    table.run(5.0)
+    for node_id in ("n1", "n3"):
+        demand(
+            not table.core(node_id).guard.leading,
+            f"{node_id} leads an empty cluster beside the one it forgot",
+        )
+
+
+def _nobody(_core: Core) -> list[str]:
+    return []
 
 
 def _welcome(_core: Core, _introduction: Introduction) -> Verdict:

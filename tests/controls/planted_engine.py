@@ -257,6 +257,15 @@ ENGINE: list[Control] = [
         "without a write",
     ),
     Control(
+        "empty-disks-elect",
+        "H13, invariant 7",
+        "members with empty disks elect each other and begin an empty cluster beside the one that they have forgotten",
+        "`Core.absent_at_birth`: an empty disk waits for all",
+        "an empty disk votes like any other",
+        Directed(members.two_empty_disks_begin_nothing),
+        "two leaders in term",
+    ),
+    Control(
         "removed-leader-leads",
         "H13",
         "a leader that was removed goes on",

@@ -91,9 +91,11 @@ class Network:
 
     def heal(self) -> None:
         """The faults are over."""
-        for link in self.links.values():
+        for (a, b), link in self.links.items():
             link.cut_until = link.frozen_until = link.slow_until = self._world.now
             link.tear = False
+            if link.last_arrival > self._world.now + LONG_DELAY_SECONDS[1]:
+                self.break_link(a, b)  # else what a slow link was given would trickle on through the calm
 
     def connect_later(self, a: str, b: str) -> None:
         """`a` will dial `b` in a moment, as often as it takes."""
