@@ -34,8 +34,8 @@ from statemachine.commands import KEEP_CLIENT_KEY_MS, CancelBooking, OpenSession
 from statemachine.state import State
 from tests.controls import worlds
 from tests.controls.registry import DamageError
-from tests.controls.rules import SetIteration
-from tests.node.harness import Table, register
+from tests.controls.rules import ClockRunsBack, SetIteration
+from tests.node.harness import EPOCH_MS, Table, register
 from tests.simulation.disk import SimDisk
 from tests.statemachine.builders import MONTH_MS, World
 
@@ -365,3 +365,11 @@ def a_member_gone_astray_stops(guarded: bool, patch: pytest.MonkeyPatch) -> None
         table.run(0.3)
     table.run(2.0)
     demand(table.seats["n3"].core is None, "a member with another state than the majority's goes on")
+
+
+def log_time_never_runs_back(guarded: bool, patch: pytest.MonkeyPatch) -> None:
+    """A leader whose clock is behind that of the one before stamps an entry."""
+    state = State() if guarded else ClockRunsBack()
+    state.apply(2, encode_batch(EPOCH_MS + 60_000, []))
+    state.apply(3, encode_batch(EPOCH_MS, []))
+    demand(state.now_ms == EPOCH_MS + 60_000, "log time ran back")

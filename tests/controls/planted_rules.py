@@ -31,7 +31,8 @@ RULES: list[Control] = [
         "a stamp before the last one turns time back",
         "`State.apply`: time never runs backwards",
         "the stamp is taken as it is",
-        InLogs(rules.ClockRunsBack, judges.departures),
+        Directed(directed.log_time_never_runs_back),
+        "log time ran back",
     ),
     Control(
         "set-iteration",

@@ -56,8 +56,11 @@ class Said:
 class Raw:
     """One person's plain HTTP. `token` is empty until `sign_in`."""
 
-    def __init__(self, session: aiohttp.ClientSession, token: str = "", user_id: str = "") -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, token: str = "", user_id: str = "", device_token: str = ""
+    ) -> None:
         self._session = session
+        self.device_token = device_token
         self.token = token
         self.user_id = user_id
 
@@ -141,7 +144,9 @@ class Raw:
         assert registered.status == 201, registered
         tokens = await self.settle(nodes, "/api/v1/auth/login", credentials, _key(), rng=rng)
         assert tokens.status == 200, tokens
-        return Raw(self._session, tokens.body["access_token"], registered.body["id"])
+        return Raw(
+            self._session, tokens.body["access_token"], registered.body["id"], tokens.body["device_token"]
+        )
 
     async def all_bookings(self, node: NodeProcess, *, stale: bool = False) -> list[dict[str, Any]]:
         """The whole history of this person as one node tells it, page by page."""
