@@ -243,20 +243,20 @@ def judge(latest: Placed, applied: Placed, introduction: Introduction) -> Verdic
     """Whether a listener lets that member in.
 
     `latest` is the newest configuration in the listener's log, `applied` the newest it has applied. Codes: `other-founding`,
-    `not-a-member`, `other-disk`. Only what is committed is final: an uncommitted removal may yet be undone.
+    `not-a-member`, `other-disk`. Who has a place in either is let in: an uncommitted removal may yet be undone, perhaps by the very
+    member whom it names, when that one leads. (Whether it *counts* is asked of the latest alone.)
     """
     ours, theirs = applied.configuration, introduction
     if ours.founded and theirs.founding not in ("", ours.founding):
         return Verdict("other-founding", final=False, index=applied.index)
-    in_latest = _place_for(latest.configuration, introduction)
-    if in_latest == "":
+    in_applied = _place_for(ours, introduction)
+    if "" in (_place_for(latest.configuration, introduction), in_applied):
         return Verdict("", final=False, index=applied.index)
     if introduction.configuration_index > applied.index:
         return Verdict(
             "", final=False, index=applied.index
         )  # it may belong to a configuration that we have not heard of
-    in_applied = _place_for(ours, introduction)
-    return Verdict(in_latest, final=in_applied != "", index=applied.index)
+    return Verdict(in_applied, final=True, index=applied.index)
 
 
 def _place_for(configuration: Configuration, introduction: Introduction) -> str:

@@ -393,6 +393,26 @@ def test_a_configuration_that_is_undone_does_not_count_any_more() -> None:
     assert table.seats["n1"].changes[1].code == "not-leader"
 
 
+def test_an_undone_removal_does_not_shut_out_the_leader_it_names() -> None:
+    """A deposed leader holds it, uncommitted; the member that it removes leads now, and must be let in to undo it."""
+    table, old = founded()
+    table.isolate("n1")
+    old.change(1, Change("remove", "n3"))
+    table.seats["n1"].flush()
+    table.crash("n2")
+    table.restart("n2")
+    table.cut(("n1", "n2"), ("n2", "n1"))
+    assert table.run(5.0, lambda: (new := table.leader()) is not None and new is not old)
+    if not table.leads("n3"):
+        assert ask(table, "transfer", "n3", through="n2") == ""
+        assert table.run(3.0, lambda: table.leads("n3"))
+    for a, b in (("n1", "n3"), ("n3", "n1")):
+        table._break(a, b)
+    table.heal()
+    assert table.run(5.0, table.agreed)
+    assert voters(old) == ("n1", "n2", "n3")
+
+
 @pytest.mark.parametrize("survives", [True, False])
 def test_a_restart_with_an_uncommitted_configuration(survives: bool) -> None:
     """It is read back from the journal before the first tick, and committed or undone like any other entry."""
