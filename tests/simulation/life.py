@@ -138,17 +138,9 @@ class Life:
 
     def _add(self, configuration: Configuration, dice: random.Random) -> None:
         world = self._world
-        unused = [
-            id_
-            for id_ in sorted(world.nodes)
-            if id_ not in configuration.by_id and not world.nodes[id_].alive
-        ]
-        if len(world.nodes) < MAX_MACHINES:
-            node_id = f"n{len(world.nodes) + 1}"
-        elif unused:
-            node_id = dice.choice(unused)
-        else:
+        if len(world.nodes) >= MAX_MACHINES:
             return
+        node_id = f"n{len(world.nodes) + 1}"  # a new name each time: an old machine may still hold a disk of the old one
         wants_vote = dice.random() >= STAYS_LEARNER_SHARE
         change = Change("add", node_id, f"{node_id}:7000", f"{node_id}:8000")
         delay = dice.uniform(0.0, 1.0)
