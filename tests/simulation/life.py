@@ -148,13 +148,11 @@ class Life:
 
     def _start_new(self, node_id: str, wants_vote: bool, delay: float) -> None:
         world = self._world
-        if node_id not in world.nodes:
-            world.add_member(node_id)
-            world.ids.append(node_id)
+        if node_id in world.nodes:
+            return  # another operator added the same one, and it may hold something by now
+        world.add_member(node_id)
+        world.ids.append(node_id)
         node = world.nodes[node_id]
-        if node.alive:
-            return
-        node.lose_disk()
         node.wants_vote = wants_vote
         world.at(delay, lambda: self._join(node))
 
