@@ -25,11 +25,12 @@ import msgpack
 import msgspec
 
 from node.membership import ENTRY_PREFIX, Configuration, Placed, decode_entry
-from node.segments import CorruptJournalError
+from node.segments import SEGMENT_BYTES, CorruptJournalError
 
 Entry = tuple[bytes, int, int]  # (command, index, term): PySyncObj's order
 
-FRAME_TARGET_BYTES = 1 << 20  # a frame is closed once it holds that much
+# A frame is closed once it holds one part in so many of the largest that a segment takes: 1 MiB.
+FRAME_TARGET_SHARE = 4
 NO_OP = b"\x01"
 FIRST_ENTRY: Entry = (NO_OP, 1, 0)  # every log begins with it, so members agree from the start
 
@@ -42,6 +43,7 @@ class RaftJournal:
         self.term = 0
         self.vote: str | None = None
         self.base_commit_index = 1
+        self.frame_target_bytes = SEGMENT_BYTES // 2 // FRAME_TARGET_SHARE
         self.base = Placed(0, Configuration("", ()))  # set by whoever opens the journal
         self.on_placed: Callable[[], None] = lambda: None
         self._placed: list[Placed] = []  # of the entries, oldest first
@@ -176,7 +178,7 @@ class RaftJournal:
         while self._operations:
             taken, size_bytes, max_index = 0, 0, 0
             for operation in self._operations:
-                if size_bytes >= FRAME_TARGET_BYTES:
+                if size_bytes >= self.frame_target_bytes:
                     break
                 taken += 1
                 if operation[0] == "a":
@@ -205,6 +207,7 @@ class RaftJournal:
         journal.base = placed if placed.index >= old.base.index else old.base
         journal.entries = [previous, last]
         journal.base_commit_index = last[1]
+        journal.frame_target_bytes = old.frame_target_bytes
         journal.term, journal.vote = max(old.term, last[2]), old.vote if last[2] <= old.term else None
         return journal
 

@@ -25,7 +25,7 @@ import msgspec
 
 from node import snapshots
 from node.disk import Disk, StorageError
-from node.journal import RaftJournal
+from node.journal import FRAME_TARGET_SHARE, RaftJournal
 from node.membership import Placed, Seat
 from node.segments import SEGMENT_BYTES, CorruptJournalError, SegmentedLog
 from node.snapshots import FETCH_ANEW, SnapshotHead
@@ -211,6 +211,7 @@ def open_storage(disk: Disk, identity: Identity, segment_bytes: int = SEGMENT_BY
     for (segment_number, _), index in zip(recovered, highest, strict=True):
         log.note_index(segment_number, index)
     journal.base = identity.birth
+    journal.frame_target_bytes = log.max_frame_bytes // FRAME_TARGET_SHARE
     names = snapshots.published(disk)
     if not names:
         if journal.first_index != 1:

@@ -22,6 +22,7 @@ from node.guard import FailStopError
 from node.journal import RaftJournal
 from node.membership import Placed, birth
 from node.pipeline import OnJournal, OnThread, Pause, Pipeline, Sequence, Work
+from node.segments import SEGMENT_BYTES
 from node.snapshots import SnapshotHead, snapshot_name
 from node.transfer import SnapshotFetcher
 from node.writer import GROUP_BYTES
@@ -240,7 +241,8 @@ class SimNode:
         assert pipeline is not None
         if isinstance(first, _Frame):
             group, size_bytes = [first], len(first.payload)
-            while self._journal and isinstance(self._journal[0], _Frame) and size_bytes < GROUP_BYTES:
+            group_bytes = GROUP_BYTES * self.world.settings.segment_bytes // SEGMENT_BYTES
+            while self._journal and isinstance(self._journal[0], _Frame) and size_bytes < group_bytes:
                 group.append(self._journal.popleft())  # type: ignore[arg-type] - it has just been looked at
                 size_bytes += len(group[-1].payload)
             self._call(

@@ -67,6 +67,6 @@ class Settings:
             delays=between(0.5, 5.0),
             zone_shifts=dice.choice(((0,), (0,), (0, 12, -12), (0, 6))),
             few_voters=dice.random() < 0.25,
-            segment_bytes=max(int(between(64 << 10, 512 << 10)), snapshot_every * BYTES_PER_ENTRY),
+            segment_bytes=max(int(between(128 << 10, 512 << 10)), snapshot_every * BYTES_PER_ENTRY),
             older_disks=OLDER_KINDS if dice.random() < 0.25 else (),
         )
