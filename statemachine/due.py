@@ -11,7 +11,8 @@ from __future__ import annotations
 from statemachine.checkin import nobody_came
 from statemachine.events import WaitingEnded
 from statemachine.limits import MAX_DUE_PER_ENTRY
-from statemachine.tables import WAITER_DUE, Entry, Tables
+from statemachine.table_dues import WAITER_DUE
+from statemachine.tables import Entry, Tables
 
 
 def carry_out(tables: Tables, entry: Entry) -> None:

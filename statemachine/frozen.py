@@ -115,7 +115,7 @@ class FrozenTables:
         )
 
     def tables(self) -> tuple[Runs, ...]:
-        """Walks over the tables in the order of a snapshot (`snapshot.TABLE_NAMES`)."""
+        """Walks over the tables in the order of a snapshot (`snapshot_rows.TABLES`)."""
         return (
             ([space] for space in self._spaces),  # one space may be as large as hundreds of other rows
             ([rules] for rules in self._space_rules),

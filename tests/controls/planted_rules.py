@@ -116,7 +116,7 @@ RULES: list[Control] = [
         "outcomes-not-in-snapshot",
         "invariant 5",
         "a member that comes from a snapshot carries commands out again",
-        "outcomes are a primary table, `statemachine/snapshot.py`",
+        "outcomes are a primary table, `statemachine/snapshot_rows.py`",
         "a snapshot holds none",
         InLogs(rules.ForgetsAtSnapshot, judges.partings),
         "part",

@@ -15,7 +15,7 @@ from statemachine.occupancy import SeatDays
 from statemachine.pages import Pages
 from statemachine.records import CELLS_PER_DAY, Booking, Session, User
 from statemachine.state import State, restore
-from statemachine.tables import MAX_DAY_TUPLE
+from statemachine.table_bookings import MAX_DAY_TUPLE
 from tests.statemachine.builders import FREE_CELL, HOUR, MONTH_MS, SEATS, TODAY, World, new_space
 from tests.statemachine.checker import complaints
 from tests.statemachine.logs import Batch, encoded, logs

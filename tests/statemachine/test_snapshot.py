@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statemachine import snapshot
+from statemachine import snapshot_frames, snapshot_rows
 from statemachine.commands import KEEP_CLIENT_KEY_MS, RegisterUser, RotateSession
 from statemachine.records import CELLS_PER_DAY
-from statemachine.snapshot import CHUNK_BYTES, Header, Trailer
+from statemachine.snapshot import CHUNK_BYTES
+from statemachine.snapshot_rows import Header, Trailer
 from statemachine.state import SnapshotError, State, restore
 from tests.statemachine.builders import DAY_MS, FREE_CELL, HOUR, MONTH_MS, World
 from tests.statemachine.checker import complaints
@@ -154,13 +155,13 @@ def test_every_truncation_is_refused(written: bytes) -> None:
 
 
 def bodies(written: bytes) -> list[bytes]:
-    return list(snapshot._bodies([written]))
+    return list(snapshot_frames.bodies([written]))
 
 
 def framed(pieces: list[bytes]) -> list[bytes]:
     chain, frames = b"", []
     for piece in pieces:
-        chain, frame = snapshot._frame(chain, piece)
+        chain, frame = snapshot_frames.frame(chain, piece)
         frames.append(frame)
     return frames
 
@@ -209,7 +210,7 @@ def test_rows_that_cannot_be(written: bytes, world: World) -> None:
         (4, "bookings", "a booking twice"),
         (5, "outcomes", "key twice"),
     ):
-        row_type: Any = snapshot.TABLES[table]
+        row_type: Any = snapshot_rows.TABLES[table]
         rows = msgspec.msgpack.decode(pieces[at], type=row_type)
         twice = msgspec.msgpack.encode(row_type(0, [*rows.rows, rows.rows[0]]))
         with pytest.raises(SnapshotError, match=complaint):
@@ -229,6 +230,6 @@ def test_rows_that_cannot_be(written: bytes, world: World) -> None:
         ({"id": "x", "user_id": "nobody"}, "of nobody"),
     ):
         wrong = msgspec.structs.replace(live, **change)
-        extra = msgspec.msgpack.encode(snapshot.BookingRows(0, [*world.state.bookings.values(), wrong]))
+        extra = msgspec.msgpack.encode(snapshot_rows.BookingRows(0, [*world.state.bookings.values(), wrong]))
         with pytest.raises(SnapshotError, match=complaint):
             restore(framed([*pieces[:4], extra, *pieces[5:]]))

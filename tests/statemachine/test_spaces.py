@@ -31,7 +31,8 @@ from statemachine.premises import (
     hours_on,
 )
 from statemachine.records import Booking, Seat
-from statemachine.snapshot import SeatDetailsRows, SnapshotError, SpaceRulesRows
+from statemachine.snapshot import SnapshotError
+from statemachine.snapshot_rows import SeatDetailsRows, SpaceRulesRows
 from statemachine.spaces import rules_of, without
 from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, World, new_space
