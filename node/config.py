@@ -16,13 +16,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from node import membership
+from node.config_outbox import OutboxConfig, take_outbox
 from node.config_values import (
     Mistake,
     Section,
@@ -110,6 +111,7 @@ class Config:
     bootstrap: Bootstrap | None
     joined_by: membership.Placed | None = None
     wants_vote: bool = True
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
 
     def reaches(self, member_id: str) -> tuple[str, int] | None:
         """Where cluster.yml says that this node reaches a member's peer port; None when it does not name that member.
@@ -190,8 +192,9 @@ def _config(document: object, folder: Path) -> Config:
         DEFAULT_SNAPSHOT_EVERY_ENTRIES if every is None else take_whole(*every, 1, MAX_SNAPSHOT_EVERY_ENTRIES)
     )
     bootstrap = _bootstrap(*top.take("bootstrap"))
+    outbox = take_outbox(top)
     top.close()
-    return Config(cluster, nodes, data_dir, secret_file, snapshot_every, bootstrap)
+    return Config(cluster, nodes, data_dir, secret_file, snapshot_every, bootstrap, outbox=outbox)
 
 
 def _nodes(key: str, value: object) -> dict[str, NodeAddress]:

@@ -1,0 +1,222 @@
+"""The keys `smtp`, `nats` and `outbox` of cluster.yml: how this node delivers events to the world.
+
+All optional. Unlike the rest of cluster.yml they do not give birth to anything: each node reads them at its start, and
+those of the node that leads count, so they should be the same everywhere. Passwords never stand in the file: `password_env` names the environment
+variable that has one, and a node where it is not set does not start (`with_passwords`; other readers of the file need none).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import parseaddr
+from typing import Literal
+from urllib.parse import urlsplit
+
+from node.config_values import Mistake, Section, refuse_type, shown, take_items, take_text, take_whole
+
+Security = Literal["none", "starttls", "tls"]
+_SECURITIES: tuple[Security, ...] = ("none", "starttls", "tls")
+DEFAULT_PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
+MAX_ALLOWED_HOSTS = 100
+MAX_NATS_SERVERS = 9
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_RULE = "the name of an environment variable expected"
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")
+_HOST_RULE = "a host name or an IP address expected"
+_SUBJECT = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """A mail server. `sender` is what stands in From; `page_url` the web page that mails link to, without a final slash ("": no links).
+
+    `user` is empty when the server asks for no log-in.
+    """
+
+    host: str
+    port: int
+    security: Security
+    sender: str
+    user: str = ""
+    password_env: str = ""
+    password: str = field(default="", repr=False)
+    page_url: str = ""
+
+
+@dataclass(frozen=True)
+class Nats:
+    """NATS servers with JetStream. Events go to `<prefix>.<type of the event without "deskraft.">` in the stream `stream`."""
+
+    servers: tuple[str, ...]
+    stream: str = "DESKRAFT"
+    prefix: str = "deskraft"
+    user: str = ""
+    password_env: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class OutboxConfig:
+    """All three. `webhook_allow` are the names, addresses and networks that webhooks may lead to although they are private."""
+
+    smtp: Smtp | None = None
+    nats: Nats | None = None
+    webhook_allow: tuple[str, ...] = ()
+
+
+def take_outbox(top: Section) -> OutboxConfig:
+    """Take the three keys from the top of cluster.yml. Raises `Mistake`."""
+    smtp = top.take_optional("smtp")
+    nats = top.take_optional("nats")
+    outbox = top.take_optional("outbox")
+    return OutboxConfig(
+        None if smtp is None else _smtp(*smtp),
+        None if nats is None else _nats(*nats),
+        () if outbox is None else _webhook_allow(*outbox),
+    )
+
+
+def with_passwords(config: OutboxConfig, environment: Mapping[str, str] = os.environ) -> OutboxConfig:
+    """The same with its passwords. Raises `Mistake` for a variable that is not set."""
+
+    def password(key: str, name: str) -> str:
+        if name and not environment.get(name):
+            raise Mistake(f"{key}.password_env", f"the environment variable {name} is not set")
+        return environment[name] if name else ""
+
+    smtp, nats = config.smtp, config.nats
+    return replace(
+        config,
+        smtp=smtp and replace(smtp, password=password("smtp", smtp.password_env)),
+        nats=nats and replace(nats, password=password("nats", nats.password_env)),
+    )
+
+
+def _smtp(key: str, value: object) -> Smtp:
+    section = Section(key, value)
+    host = take_text(*section.take("host"), _HOST, _HOST_RULE)
+    security: Security = "starttls"
+    given = section.take_optional("security")
+    if given is not None:
+        security = _security(*given)
+    port = section.take_optional("port")
+    sender_key, sender_value = section.take("from")
+    sender = take_text(sender_key, sender_value)
+    name, at, domain = parseaddr(sender)[1].rpartition("@")
+    if not (name and at and domain):
+        raise Mistake(sender_key, f'{shown(sender)} is no mail address; "Desk <desk@example.org>" expected')
+    user, password_env = _log_in(section)
+    page_url = _optional_text(section, "page_url", _page_url)
+    section.close()
+    if user and security == "none":
+        raise Mistake(section.key("security"), "a password is not sent without TLS; use starttls or tls")
+    port_number = DEFAULT_PORTS[security] if port is None else take_whole(*port, 1, 65535)
+    return Smtp(host, port_number, security, sender, user, password_env, page_url=page_url)
+
+
+def _security(key: str, value: object) -> Security:
+    for known in _SECURITIES:
+        if value == known:
+            return known
+    raise Mistake(key, f"{shown(value)} is none of {', '.join(_SECURITIES)}")
+
+
+def _page_url(key: str, text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise Mistake(key, f"{shown(text)} is no address of a page such as https://desk.example.org")
+    return text.rstrip("/")
+
+
+def _nats(key: str, value: object) -> Nats:
+    section = Section(key, value)
+    servers_key, servers_value = section.take("servers")
+    servers = tuple(
+        _nats_server(f"{servers_key}[{i}]", item)
+        for i, item in enumerate(take_items(servers_key, servers_value))
+    )
+    if not 1 <= len(servers) <= MAX_NATS_SERVERS:
+        raise Mistake(servers_key, f"1 to {MAX_NATS_SERVERS} servers expected, not {len(servers)}")
+    rule = "letters, digits, '-', '_'"
+    stream = section.take_optional("stream")
+    prefix = section.take_optional("prefix")
+    user, password_env = _log_in(section)
+    section.close()
+    return Nats(
+        servers,
+        Nats.stream if stream is None else take_text(*stream, _STREAM, f"{rule}, 64 at most"),
+        Nats.prefix if prefix is None else take_text(*prefix, _SUBJECT, f"{rule}, and dots in between"),
+        user,
+        password_env,
+    )
+
+
+def _nats_server(key: str, value: object) -> str:
+    text = take_text(key, value)
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("nats", "tls")
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+    ):
+        raise Mistake(key, f"{shown(text)} is no address of a server such as nats://127.0.0.1:4222")
+    if parts.username is not None or parts.password is not None:
+        raise Mistake(key, "a password does not stand in the file; use user and password_env")
+    return text
+
+
+def _webhook_allow(key: str, value: object) -> tuple[str, ...]:
+    section = Section(key, value)
+    taken = section.take_optional("webhook_allow")
+    section.close()
+    if taken is None:
+        return ()
+    inner, items = taken
+    allowed = tuple(_allowed(f"{inner}[{i}]", item) for i, item in enumerate(take_items(inner, items)))
+    if len(allowed) > MAX_ALLOWED_HOSTS:
+        raise Mistake(inner, f"at most {MAX_ALLOWED_HOSTS} expected, not {len(allowed)}")
+    return allowed
+
+
+def _allowed(key: str, value: object) -> str:
+    """A host name in lower case, an address, or a network as `10.0.0.0/8`."""
+    text = take_text(key, value)
+    try:
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+    except ValueError:
+        if "/" in text or ":" in text or not _HOST.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
+            raise Mistake(
+                key, f"{shown(text)} is no host name, IP address or network such as 10.0.0.0/8"
+            ) from None
+        return text.lower()
+
+
+def _log_in(section: Section) -> tuple[str, str]:
+    """User and the name of the password's variable, both or neither."""
+    user = section.take_optional("user")
+    password_env = section.take_optional("password_env")
+    if user is None and password_env is None:
+        return "", ""
+    if user is None:
+        raise Mistake(section.key("user"), "the key is missing; password_env stands beside it")
+    if password_env is None:
+        raise Mistake(section.key("password_env"), "the key is missing; user stands beside it")
+    return take_text(*user), take_text(*password_env, _ENV_NAME, _ENV_RULE)
+
+
+def _optional_text(section: Section, name: str, check: Callable[[str, str], str]) -> str:
+    given = section.take_optional(name)
+    if given is None:
+        return ""
+    key, value = given
+    if not isinstance(value, str):
+        refuse_type(key, "a text", value)
+    return check(key, take_text(key, value))
