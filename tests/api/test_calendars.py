@@ -11,6 +11,8 @@ import pytest
 
 from api import ical
 from api.calendars import FeedSecrets, hash_of
+from node.ical import folded, sequence_of
+from node.ical import text as escaped
 from node.secret import Secret
 from statemachine.feeds import CalendarFeed
 from tests.api.conftest import Node, expect_problem
@@ -163,11 +165,11 @@ def test_any_text_survives_folding_and_escaping() -> None:
         lines = [
             "BEGIN:VCALENDAR",
             "BEGIN:VEVENT",
-            f"SUMMARY:{ical._text(text)}",
+            f"SUMMARY:{escaped(text)}",
             "END:VEVENT",
             "END:VCALENDAR",
         ]
-        data = b"".join(ical._folded(line) for line in lines)
+        data = b"".join(folded(line) for line in lines)
         assert all(len(line) <= 75 for line in data.split(b"\r\n"))
         assert all(line.decode() is not None for line in data.split(b"\r\n"))
         (event,) = icalendar.Calendar.from_ical(data).walk("VEVENT")
@@ -175,5 +177,5 @@ def test_any_text_survives_folding_and_escaping() -> None:
 
 
 def test_sequences_fit() -> None:
-    assert ical.sequence_of("4711.3") == 4711
-    assert ical.sequence_of(f"{10**12}.0") == 2**31 - 1
+    assert sequence_of("4711.3") == 4711
+    assert sequence_of(f"{10**12}.0") == 2**31 - 1
