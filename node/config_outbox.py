@@ -7,7 +7,6 @@ variable that has one, and a node where it is not set does not start (`with_pass
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from node.config_values import Mistake, Section, refuse_type, shown, take_items, take_text, take_whole
+from node.couriers.addresses import AllowedHosts
 
 Security = Literal["none", "starttls", "tls"]
 _SECURITIES: tuple[Security, ...] = ("none", "starttls", "tls")
@@ -63,7 +63,7 @@ class Nats:
 
 @dataclass(frozen=True)
 class OutboxConfig:
-    """All three. `webhook_allow` are the names, addresses and networks that webhooks may lead to although they are private."""
+    """All three. `webhook_allow` are the hosts, with a port or without, that webhooks may lead to although they are private."""
 
     smtp: Smtp | None = None
     nats: Nats | None = None
@@ -187,16 +187,13 @@ def _webhook_allow(key: str, value: object) -> tuple[str, ...]:
 
 
 def _allowed(key: str, value: object) -> str:
-    """A host name in lower case, an address, or a network as `10.0.0.0/8`."""
+    """A host (a name or an address), or one with a port; `AllowedHosts` says what that is."""
     text = take_text(key, value)
     try:
-        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+        AllowedHosts.of([text])
     except ValueError:
-        if "/" in text or ":" in text or not _HOST.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
-            raise Mistake(
-                key, f"{shown(text)} is no host name, IP address or network such as 10.0.0.0/8"
-            ) from None
-        return text.lower()
+        raise Mistake(key, f"{shown(text)} is neither a host nor host:port") from None
+    return text
 
 
 def _log_in(section: Section) -> tuple[str, str]:

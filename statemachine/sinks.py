@@ -9,37 +9,39 @@ from typing import Literal
 
 from msgspec import Struct
 
+from statemachine.events import Event
+
 Place = tuple[int, int]  # of an event: (index of its entry, position in it)
 SinkKind = Literal["mail", "webhook", "broker"]
 SinkState = Literal[
     "active", "paused", "disabled"
-]  # paused by an administrator; disabled because it said that it is gone
+]  # paused: by an administrator; disabled: it said that it is gone
 
 
-class WebhookSecret(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """What a webhook's deliveries are signed with (Standard Webhooks): 24 to 64 random bytes. `until_ms` is the log time after
-    which it signs no more; 0: for good.
+class WebhookKey(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What a webhook's deliveries are signed with: the *name* of a key, which nodes make the key from (`node/couriers/signing.py`).
+    `until_ms` is the log time after which it signs no more; 0: for good.
     """
 
-    key: bytes
-    until_ms: int
+    name: str
+    until_ms: int = 0
 
 
 class Webhook(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The settings of a webhook.
 
     `types` are types of CloudEvents that it wants, each whole or with all that begin with it and a dot (as
-    `deskraft.booking`); none: all. `secrets`: the newest first; those whose time is not over sign, all of them.
+    `deskraft.booking`); none: all. `keys`: the newest first.
     """
 
     url: str
     description: str
     types: tuple[str, ...]
-    secrets: tuple[WebhookSecret, ...]
+    keys: tuple[WebhookKey, ...]
 
-    def secrets_at(self, now_ms: int) -> tuple[bytes, ...]:
-        """The keys that sign at a moment, the newest first."""
-        return tuple(each.key for each in self.secrets if not each.until_ms or now_ms < each.until_ms)
+    def keys_at(self, now_ms: int) -> tuple[str, ...]:
+        """The names of the keys that sign at a moment, the newest first."""
+        return tuple(each.name for each in self.keys if not each.until_ms or now_ms < each.until_ms)
 
 
 class Sink(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="sink"):
@@ -65,3 +67,45 @@ class Sink(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=
     delivered: int = 0
     missed: int = 0
     dropped: int = 0
+
+
+class Held(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """An event at or before the cursor of a sink that is not delivered yet. `attempts` have failed, the last one for `why`; it is tried
+    again at `due_ms`. With none it waits for an earlier one of its subject, or has been replayed.
+    """
+
+    sink_id: str
+    place: Place
+    event: Event
+    attempts: int
+    due_ms: int
+    why: str
+
+
+class DeadLetter(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """An event that a sink did not take, and that is not tried again by itself."""
+
+    sink_id: str
+    place: Place
+    event: Event
+    attempts: int
+    at_ms: int
+    why: str
+
+
+class Letters(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="letters"):
+    """How many dead letters of a sink were replayed or dropped."""
+
+    sink_id: str
+    count: int
+
+
+def subject_of(place: Place, event: Event) -> str:
+    """Events of one subject are delivered in their order. Of a booking: the booking; else whom or what the event is about."""
+    for name in ("booking", "waiter", "space", "rule", "details"):
+        record = getattr(event, name, None)
+        if record is not None:
+            return f"{name}:{getattr(record, 'id', None) or record.space_id}"
+    session = getattr(event, "session", None)
+    user_id = session.user_id if session is not None else getattr(event, "user_id", "")
+    return f"user:{user_id}" if user_id else f"{place[0]}.{place[1]}"
