@@ -63,7 +63,7 @@ class Nats:
 
 @dataclass(frozen=True)
 class OutboxConfig:
-    """All three. `webhook_allow` are the hosts, with a port or without, that webhooks may lead to although they are private."""
+    """All three. `webhook_allow` are the names, addresses and networks that webhooks may lead to although they are private."""
 
     smtp: Smtp | None = None
     nats: Nats | None = None
@@ -187,12 +187,14 @@ def _webhook_allow(key: str, value: object) -> tuple[str, ...]:
 
 
 def _allowed(key: str, value: object) -> str:
-    """A host (a name or an address), or one with a port; `AllowedHosts` says what that is."""
-    text = take_text(key, value)
+    """`host`, `host:port`, an address, a network: in lower case, as `AllowedHosts` takes them."""
+    text = take_text(key, value).lower()
     try:
-        AllowedHosts.of([text])
+        AllowedHosts.of((text,))
     except ValueError:
-        raise Mistake(key, f"{shown(text)} is neither a host nor host:port") from None
+        raise Mistake(
+            key, f"{shown(text)} is no host name, IP address, network such as 10.0.0.0/8 or host:port"
+        ) from None
     return text
 
 

@@ -31,13 +31,14 @@ class Webhook(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     """The settings of a webhook.
 
     `types` are types of CloudEvents that it wants, each whole or with all that begin with it and a dot (as
-    `deskraft.booking`); none: all. `keys`: the newest first.
+    `deskraft.booking`); none: all. `keys`: the newest first. `space_ids`: what happens in these spaces alone; none: everything.
     """
 
     url: str
     description: str
     types: tuple[str, ...]
     keys: tuple[WebhookKey, ...]
+    space_ids: tuple[str, ...] = ()
 
     def keys_at(self, now_ms: int) -> tuple[str, ...]:
         """The names of the keys that sign at a moment, the newest first."""

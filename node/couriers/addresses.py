@@ -2,12 +2,12 @@
 
 An administrator of the coworking gives a URL, and a node inside the operator's network asks it. Without a rule that is a way to
 make the node speak to its own machine, to its neighbours or to a cloud's metadata service: server-side request forgery (OWASP
-SSRF prevention; Standard Webhooks 1.0, "Server side request forgery"). So only addresses of the public internet are asked, unless the operator names
-a host in cluster.yml (`outbox.webhook_allow`).
+SSRF prevention; Standard Webhooks 1.0, "Server side request forgery"). So only addresses of the public internet are asked, and what the
+operator names in cluster.yml (`outbox.webhook_allow`).
 
 Invariants.
 - What is judged is what is connected to. A name is judged by nobody: it may have another address a moment later (DNS rebinding).
-  `strict_socket` is called by the connector with the very socket address that it connects to next.
+  `AllowedHosts.strict_socket` is called by the connector with the very socket address that it connects to next.
 - IPv4 is public unless a special-purpose registry says otherwise (RFC 6890); IPv6 is refused unless it is global unicast
   (2000::/3, RFC 4291), which leaves out loopback, unique-local, link-local, multicast, IPv4-mapped and NAT64 addresses by
   construction; inside of it, what embeds an IPv4 address (6to4, Teredo) or is reserved is refused too.
@@ -43,6 +43,7 @@ _NUMERIC = re.compile(  # the last label is a number: WHATWG URL reads it as IPv
 )
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 
 _REFUSED_V4 = tuple(
@@ -110,29 +111,62 @@ class Target:
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """What the operator allows by name: a host on every port, or on one (`host:port`). An IPv6 address with a port stands in brackets."""
+    """What the operator allows: names of hosts, and addresses and networks, each on every port or on one.
 
-    entries: frozenset[tuple[str, int | None]]
+    A name is allowed wherever it leads. An address or a network is allowed whoever leads there; it is judged, like every
+    address, when it is connected to.
+    """
+
+    names: frozenset[tuple[str, int | None]]
+    networks: tuple[tuple[Network, int | None], ...]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> AllowedHosts:
-        """From cluster.yml. Raises ValueError for what is neither."""
-        return cls(frozenset(_allowed_entry(text) for text in texts))
+        """From cluster.yml: `host`, `host:port`, an address, `address:port`, `[IPv6 address]:port` or a network. Raises ValueError."""
+        names, networks = set(), []
+        for text in texts:
+            host, port = _entry(text)
+            if isinstance(host, str):
+                names.add((host, port))
+            else:
+                networks.append((host, port))
+        return cls(frozenset(names), tuple(networks))
 
-    def has(self, host: str, port: int) -> bool:
+    def has_name(self, host: str, port: int) -> bool:
         """Whether whatever this name resolves to may be asked."""
-        return (host, None) in self.entries or (host, port) in self.entries
+        return (host, None) in self.names or (host, port) in self.names
+
+    def refusal(self, address: Address, port: int) -> str | None:
+        """Why an address is not asked, as an adjective; None for one of the public internet or of an allowed network."""
+        what = refusal_of(address)
+        allowed = any(address in network and only in (None, port) for network, only in self.networks)
+        return None if allowed else what
+
+    def strict_socket(self, info: AddressInfo) -> socket.socket:
+        """A socket for the connector, which connects it to the address of `info` and to no other. Raises RefusedAddressError."""
+        family, kind, protocol, _, (text, port, *_) = info
+        address = address_of(text)
+        what = "not an IP address" if address is None else self.refusal(address, port)
+        if what is not None:
+            raise RefusedAddressError(errno.EACCES, f"the address {text} is {what}")
+        return socket.socket(family, kind, protocol)
 
 
-def _allowed_entry(text: str) -> tuple[str, int | None]:
+def _entry(text: str) -> tuple[str | Network, int | None]:
+    if "/" in text:
+        return ipaddress.ip_network(text), None
     bare = _plain_host(_unbracketed(text))
     if bare is not None:
-        return bare, None
+        return _named(bare), None
     name, _, port = text.rpartition(":")
     host = _plain_host(_unbracketed(name))
     if host is None or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError(f"{text!r} is neither a host nor host:port")
-    return host, int(port)
+    return _named(host), int(port)
+
+
+def _named(host: str) -> str | Network:
+    return host if address_of(host) is None else ipaddress.ip_network(host)
 
 
 def _unbracketed(text: str) -> str:
@@ -145,7 +179,8 @@ def _plain_host(text: str) -> str | None:
     if address is not None:
         return str(address)
     name = text.lower().removesuffix(".")
-    return name if len(name) <= MAX_HOST_CHARACTERS and _NAME.fullmatch(name) else None
+    sound = len(name) <= MAX_HOST_CHARACTERS and _NAME.fullmatch(name) and not _NUMERIC.fullmatch(name)
+    return name if sound else None
 
 
 def address_of(host: str) -> Address | None:
@@ -183,7 +218,7 @@ def target_of(text: str) -> Target:
     if "#" in text:
         raise BadUrlError("has a fragment, which is never sent")
     plain = _plain_host(host)
-    if plain is None or (_NUMERIC.fullmatch(plain) and address_of(plain) is None):
+    if plain is None:
         raise BadUrlError("its host is neither a name nor a plain address")
     if port is None or not 1 <= port <= 65535:
         raise BadUrlError("has no sound port")
@@ -193,9 +228,7 @@ def target_of(text: str) -> Target:
 def refuse_literal(target: Target, allowed: AllowedHosts) -> None:
     """Raise BadUrlError for an address, not a name, that would be refused whenever it is connected to."""
     address = address_of(target.host)
-    if address is None or allowed.has(target.host, target.port):
-        return
-    what = refusal_of(address)
+    what = None if address is None else allowed.refusal(address, target.port)
     if what is not None:
         raise BadUrlError(refusal_text(target.host, what))
 
@@ -203,17 +236,17 @@ def refuse_literal(target: Target, allowed: AllowedHosts) -> None:
 async def refuse_entry(target: Target, allowed: AllowedHosts, resolver: AbstractResolver) -> None:
     """What is said at once to whoever enters a URL: raise BadUrlError when every address that it has now is refused.
 
-    A kindness, not the guard: the guard is `strict_socket`. A name that has no address today may have one tomorrow.
+    A kindness, not the guard: the guard is `AllowedHosts.strict_socket`. A name that has no address today may have one tomorrow.
     """
     refuse_literal(target, allowed)
-    if address_of(target.host) is not None or allowed.has(target.host, target.port):
+    if address_of(target.host) is not None or allowed.has_name(target.host, target.port):
         return
     try:
         results = await resolver.resolve(target.host, target.port, socket.AF_UNSPEC)
     except OSError:
         return
     found = [address for result in results if (address := address_of(result["host"])) is not None]
-    refusals = [what for address in found if (what := refusal_of(address)) is not None]
+    refusals = [what for address in found if (what := allowed.refusal(address, target.port)) is not None]
     if refusals and len(refusals) == len(found):
         raise BadUrlError(refusal_text(target.host, refusals[0]))
 
@@ -221,14 +254,3 @@ async def refuse_entry(target: Target, allowed: AllowedHosts, resolver: Abstract
 def refusal_text(host: str, what: str) -> str:
     """One sentence for the administrator and the log."""
     return f"the address of {host} is {what}; only the operator can allow it, in outbox.webhook_allow of cluster.yml"
-
-
-def strict_socket(info: AddressInfo) -> socket.socket:
-    """A socket for the connector, which connects it to the address of `info` and to no other. Raises RefusedAddressError."""
-    family, kind, protocol, _, socket_address = info
-    text = socket_address[0]
-    address = address_of(text)
-    what = "not an IP address" if address is None else refusal_of(address)
-    if what is not None:
-        raise RefusedAddressError(errno.EACCES, f"the address {text} is {what}")
-    return socket.socket(family, kind, protocol)

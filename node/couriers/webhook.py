@@ -29,7 +29,6 @@ from node.couriers.addresses import (
     AllowedHosts,
     BadUrlError,
     refuse_literal,
-    strict_socket,
     target_of,
 )
 from node.couriers.signing import signature_header
@@ -94,7 +93,7 @@ class WebhookPoster:
             resolver=self._resolver,
             use_dns_cache=False,
             family=socket.AF_UNSPEC,
-            socket_factory=strict_socket if strict else None,
+            socket_factory=self._allowed.strict_socket if strict else None,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -128,7 +127,7 @@ class WebhookPoster:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature_header(message_id, timestamp, payload, keys),
         }
-        session = self._named if self._allowed.has(target.host, target.port) else self._public
+        session = self._named if self._allowed.has_name(target.host, target.port) else self._public
         try:
             async with session.post(
                 target.url, data=payload, headers=headers, allow_redirects=False

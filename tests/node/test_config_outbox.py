@@ -28,7 +28,7 @@ nats:
   user: desk
   password_env: DESKRAFT_NATS_PASSWORD
 outbox:
-  webhook_allow: [hooks.internal, "127.0.0.1:9000", "::1"]
+  webhook_allow: [Hooks.internal, "127.0.0.1:9000", 10.0.0.0/8, "::1"]
 """
 )
 SMTP = Smtp(
@@ -62,7 +62,7 @@ def test_without_the_keys_there_is_nothing(tmp_path: Path) -> None:
 
 def test_the_keys_are_read_exactly(tmp_path: Path) -> None:
     """Every key arrives in its place; ports follow from the security."""
-    allow = ("hooks.internal", "127.0.0.1:9000", "::1")
+    allow = ("hooks.internal", "127.0.0.1:9000", "10.0.0.0/8", "::1")
     assert _outbox(tmp_path, FULL) == OutboxConfig(SMTP, NATS, allow)
     bare = (
         GOOD
@@ -104,7 +104,8 @@ MISTAKES = [
     ("nats://127", "nats://u:p@127", "nats.servers[0]: a password does not stand in the file"),
     ("stream: DESKS", "stream: a.b", "nats.stream: 'a.b' is not allowed"),
     ("prefix: town.desks", "prefix: town.>", "nats.prefix: 'town.>' is not allowed"),
-    ("127.0.0.1:9000", "10.0.0.0/8", "outbox.webhook_allow[1]: '10.0.0.0/8' is neither a host nor"),
+    ("10.0.0.0/8", "10.0.0.1/8", "outbox.webhook_allow[2]: '10.0.0.1/8' is no host name"),
+    ("Hooks.internal", "300.1.1.1", "outbox.webhook_allow[0]: '300.1.1.1' is no host name"),
     ("webhook_allow", "webhooks", "outbox.webhooks: unknown key; did you mean webhook_allow?"),
 ]
 

@@ -17,7 +17,6 @@ from node.couriers.addresses import (
     refusal_of,
     refuse_entry,
     refuse_literal,
-    strict_socket,
     target_of,
 )
 
@@ -85,14 +84,14 @@ def test_special_addresses_are_refused_and_named(text: str, what: str) -> None:
     assert what in (refusal_of(ipaddress.ip_address(text)) or "")
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     with pytest.raises(RefusedAddressError, match=what):
-        strict_socket((family, socket.SOCK_STREAM, 6, "", (text, 80)))
+        NOBODY.strict_socket((family, socket.SOCK_STREAM, 6, "", (text, 80)))
 
 
 @pytest.mark.parametrize("text", PUBLIC)
 def test_public_addresses_are_not(text: str) -> None:
     assert refusal_of(ipaddress.ip_address(text)) is None
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
-    strict_socket((family, socket.SOCK_STREAM, 6, "", (text, 80))).close()
+    NOBODY.strict_socket((family, socket.SOCK_STREAM, 6, "", (text, 80))).close()
 
 
 def test_whatever_the_library_calls_private_is_refused() -> None:
@@ -164,17 +163,48 @@ def test_a_literal_is_refused_at_once_unless_allowed() -> None:
 
 def test_names_are_allowed_whole_and_in_any_case() -> None:
     allowed = AllowedHosts.of(["Hooks.Internal", "billing.internal:8443"])
-    assert allowed.has("hooks.internal", 80) and allowed.has("hooks.internal", 9)
-    assert allowed.has("billing.internal", 8443) and not allowed.has("billing.internal", 443)
-    assert not allowed.has("evil-hooks.internal", 80) and not allowed.has("internal", 80)
+    assert allowed.has_name("hooks.internal", 80) and allowed.has_name("hooks.internal", 9)
+    assert allowed.has_name("billing.internal", 8443) and not allowed.has_name("billing.internal", 443)
+    assert not allowed.has_name("evil-hooks.internal", 80) and not allowed.has_name("internal", 80)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a b", "host:0", "host:99999", "host:x", "http://host", "*.internal", "[::1", ":80"]
+    "text",
+    [
+        "",
+        "a b",
+        "host:0",
+        "host:99999",
+        "host:x",
+        "http://host",
+        "*.internal",
+        "[::1",
+        ":80",
+        "10.0.0.1/8",
+        "300.1.1.1",
+        "127.1",
+        "0x7f000001",
+    ],
 )
 def test_mistakes_of_the_operator_are_named(text: str) -> None:
-    with pytest.raises(ValueError, match="neither a host"):
+    with pytest.raises(ValueError, match=r"neither a host|network|host bits"):
         AllowedHosts.of([text])
+
+
+def test_networks_are_allowed_whoever_leads_there() -> None:
+    allowed = AllowedHosts.of(["10.0.0.0/8", "127.0.0.1:9000", "[fd00::1]:9000"])
+    for text, port, fits in (
+        ("10.9.8.7", 1, True),
+        ("11.0.0.1", 1, True),  # is public
+        ("127.0.0.1", 9000, True),
+        ("127.0.0.1", 9001, False),
+        ("::ffff:10.0.0.1", 1, False),
+        ("fd00::1", 9000, True),
+        ("fd00::2", 9000, False),
+    ):
+        assert (allowed.refusal(ipaddress.ip_address(text), port) is None) == fits, text
+    target = target_of("http://10.1.1.1/")
+    refuse_literal(target, allowed)
 
 
 class Names(AbstractResolver):
