@@ -33,7 +33,8 @@ class Client(Browsing, Bookings, Membership):
     """A person's (or nobody's) view of the cluster. See the module for an example.
 
     `session` continues an earlier log-in; `on_session` is told of every new one, and of None when it ends,
-    so that it can be kept. `deadline_seconds` bounds every call, all its attempts together.
+    so that it can be kept. `devices` are the device tokens of earlier log-ins, by login (`Session.device_token`): with them a log-in
+    is not kept waiting by other people's wrong guesses. `deadline_seconds` bounds every call, all its attempts together.
     """
 
     async def register(self, login: str, password: str, *, key: str | None = None) -> User:
@@ -44,8 +45,8 @@ class Client(Browsing, Bookings, Membership):
     async def login(self, login: str, password: str, *, key: str | None = None) -> Session:
         """Log in; later calls are made as this user. Raises Unauthenticated when the two do not match."""
         body = {"login": login, "password": password}
-        if self._device[0] == login and self._device[1]:
-            body["device_token"] = self._device[1]
+        if login in self._devices:
+            body["device_token"] = self._devices[login]
         tokens = await self._write("/api/v1/auth/login", body, Tokens, key=key, signed=False)
         return self._keep(login, tokens)
 
@@ -57,7 +58,7 @@ class Client(Browsing, Bookings, Membership):
         session = self._session
         if session is None:
             raise not_logged_in()
-        return await self._renew(session)
+        return await self._renew(session, self._gives_up_at())
 
     async def logout(self) -> None:
         """End the session on every node. Harmless when there is none."""

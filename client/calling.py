@@ -37,6 +37,7 @@ CONNECT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.03
 MAX_PAUSE_SECONDS = 0.8
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
+MIN_ATTEMPT_SECONDS = 0.001
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 200
 USER_AGENT = "deskraft-client/0.1"
@@ -71,6 +72,16 @@ class Call(Struct, frozen=True):
         if self.min_index:
             headers["Deskraft-Min-Index"] = str(self.min_index)
         return headers
+
+
+WHO = Call("GET", "/api/v1/cluster")
+
+
+class _Name(Struct):
+    node_id: str
+
+
+_name_decoder = msgspec.json.Decoder(_Name)
 
 
 class Answer(Struct, frozen=True):
@@ -158,6 +169,26 @@ class Caller:
             await self._pause(course, pause_seconds * self._random.uniform(0.5, 1.5))
             pause_seconds = min(pause_seconds * 2, MAX_PAUSE_SECONDS)
 
+    async def visit(self, url: str, timeout_seconds: float) -> Answer:
+        """Ask a server who it is and whom it knows; how long that took tells how far it is.
+
+        A server that was only told of is met by this: no token was sent, and it has to say that it is the member that it
+        was told to be. Raises NoNodeAnswers, also when it is somebody else, and puts it aside then.
+        """
+        begun = time.monotonic()
+        answer: Answer | None = None
+        name, wrong = "", "is no Deskraft node"
+        try:
+            answer = await self.ask_one(url, WHO, timeout_seconds)
+            name = _name_decoder.decode(answer.body).node_id
+        except (NoNodeAnswers, BadAnswer, msgspec.DecodeError) as error:
+            wrong = error.reasons[url] if isinstance(error, NoNodeAnswers) else wrong
+        if answer is not None and name and self.servers.meet(url, name):
+            self.servers.measured(url, (time.monotonic() - begun) * 1000)
+            return answer
+        self.servers.failed(url, time.monotonic(), REFUSED_PENALTY_SECONDS)
+        raise NoNodeAnswers({url: f"is {name}, another member than expected" if name else wrong})
+
     async def ask_one(self, url: str, call: Call, timeout_seconds: float) -> Answer:
         """One attempt on one server, whatever its health. Raises NoNodeAnswers when it says nothing."""
         try:
@@ -170,8 +201,15 @@ class Caller:
         timeout_seconds = min(self._attempt_seconds, course.gives_up_at - time.monotonic())
         if timeout_seconds <= 0:
             raise course.failure()
+        if url in self.servers.strangers():
+            try:
+                await self.visit(url, timeout_seconds)
+            except NoNodeAnswers as error:
+                course.reasons |= error.reasons
+                return None
+            timeout_seconds = min(self._attempt_seconds, course.gives_up_at - time.monotonic())
         try:
-            answer = await self._send(url, course.call, timeout_seconds)
+            answer = await self._send(url, course.call, max(timeout_seconds, MIN_ATTEMPT_SECONDS))
         except aiohttp.ClientConnectorError as error:  # nothing has been sent
             course.reasons[url] = _reason(error)
             self.servers.failed(url, time.monotonic(), REFUSED_PENALTY_SECONDS)

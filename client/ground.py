@@ -12,9 +12,10 @@ all of them together. It keeps three promises for every call, so that none of th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,12 +24,13 @@ import msgspec
 
 from client.answers import Cluster, Problem, Session, Tokens
 from client.calling import ATTEMPT_SECONDS, DEFAULT_DEADLINE_SECONDS, Answer, Call, Caller
-from client.errors import BadAnswer, DeskraftError, Refused, Unauthenticated
+from client.errors import BadAnswer, DeskraftError, NoNodeAnswers, Refused, Unauthenticated
 from client.servers import Servers, parse_servers
 
 RENEW_BEFORE_SECONDS = 10.0
 LEARN_EVERY_SECONDS = 30.0
 LEARN_TIMEOUT_SECONDS = 2.0
+MEASURE_EVERY_SECONDS = 300.0
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class Ground:
         *,
         session: Session | None = None,
         on_session: Callable[[Session | None], None] | None = None,
+        devices: Mapping[str, str] | None = None,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
         attempt_seconds: float = ATTEMPT_SECONDS,
         random: Random | None = None,
@@ -58,11 +61,14 @@ class Ground:
         self._deadline_seconds = deadline_seconds
         self._session = session
         self._on_session = on_session
-        self._device = (session.login, session.device_token) if session is not None else ("", "")
+        self._devices = dict(devices or {})  # device tokens by login
+        if session is not None and session.device_token:
+            self._devices[session.login] = session.device_token
         self._renewing = asyncio.Lock()
         self._min_index = 0
         self._last_receipt = (0, "")
         self._learn_at = 0.0
+        self._measure_at = 0.0
         self._learning: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -110,22 +116,41 @@ class Ground:
 
     def _learned(self, answer: Answer) -> Cluster:
         cluster = decoded(answer, Cluster)
-        self._servers.learn(answer.server, [member.api for member in cluster.members])
+        members = {member.id: member.api for member in cluster.members}
+        # Who knows no leader may have been cut off for long: it may add to what we know, and take nothing away.
+        self._servers.learn(answer.server, members, forget=cluster.leader_id is not None)
         self._learn_at = time.monotonic() + LEARN_EVERY_SECONDS
         return cluster
 
     def _learn_soon(self, server: str) -> None:
-        """Ask `server`, which has just answered, who else there is; beside the call, never in its way."""
+        """Look around from `server`, which has just answered; beside the call, never in its way.
+
+        Only calls bring this about: a client that is not used sends nothing.
+        """
         if time.monotonic() < self._learn_at or (self._learning is not None and not self._learning.done()):
             return
         self._learn_at = time.monotonic() + LEARN_EVERY_SECONDS
-        self._learning = asyncio.create_task(self._learn_from(server))
+        self._learning = asyncio.create_task(self._look_around(server))
 
-    async def _learn_from(self, server: str) -> None:
+    async def _look_around(self, server: str) -> None:
+        """Who is there, by one question; and how far everybody is, when that is not known or may have changed."""
+        known = self._servers.urls
         try:
-            await self.cluster_as_seen_by(server)
+            self._learned(await self._caller.visit(server, LEARN_TIMEOUT_SECONDS))
         except DeskraftError:
             self._learn_at = 0.0  # nothing is lost but time: the next answer brings the next chance
+            return
+        now = time.monotonic()
+        if self._servers.urls != known or self._servers.undecided or now >= self._measure_at:
+            self._measure_at = now + MEASURE_EVERY_SECONDS
+            await asyncio.gather(*(self._measure(url) for url in self._servers.urls))
+            self._servers.settle()
+
+    async def _measure(self, url: str) -> None:
+        """Two visits: the first may have to open a connection, so that the second is the way alone."""
+        with contextlib.suppress(DeskraftError):  # it has been put aside for that already
+            for _ in range(2):
+                await self._caller.visit(url, LEARN_TIMEOUT_SECONDS)
 
     # --- how every call is made ------------------------------------------------------------------------
 
@@ -172,19 +197,26 @@ class Ground:
         return await self._decided(Call("POST", path, body=encoded, key=key), signed)
 
     async def _decided(self, call: Call, signed: bool) -> Answer:
-        """The cluster's answer; a token that has ended is renewed once. Raises what `errors.py` lists."""
+        """The cluster's answer; a token that has ended is renewed once. Raises what `errors.py` lists.
+
+        All that it takes, renewing included, is bounded by the one deadline.
+        """
+        gives_up_at = self._gives_up_at()
         if not signed:
-            return self._accepted(await self._sent(call))
-        session = await self._live_session()
-        answer = await self._sent(msgspec.structs.replace(call, token=session.access_token))
+            return self._accepted(await self._sent(call, gives_up_at))
+        session = await self._live_session(gives_up_at)
+        answer = await self._sent(msgspec.structs.replace(call, token=session.access_token), gives_up_at)
         if answer.status == 401:
-            session = await self._renew(session)
-            answer = await self._sent(msgspec.structs.replace(call, token=session.access_token))
+            session = await self._renew(session, gives_up_at)
+            answer = await self._sent(msgspec.structs.replace(call, token=session.access_token), gives_up_at)
         return self._accepted(answer)
 
-    async def _sent(self, call: Call) -> Answer:
+    def _gives_up_at(self) -> float:
+        return time.monotonic() + self._deadline_seconds
+
+    async def _sent(self, call: Call, gives_up_at: float) -> Answer:
         call = msgspec.structs.replace(call, min_index=self._min_index)
-        return await self._caller.call(call, self._deadline_seconds)
+        return await self._caller.call(call, gives_up_at - time.monotonic())
 
     def _accepted(self, answer: Answer) -> Answer:
         self._min_index = max(self._min_index, answer.index)
@@ -200,17 +232,21 @@ class Ground:
 
     # --- the session -----------------------------------------------------------------------------------
 
-    async def _live_session(self) -> Session:
+    async def _live_session(self, gives_up_at: float) -> Session:
         session = self._session
         if session is None:
             raise not_logged_in()
         if session.expires_at - RENEW_BEFORE_SECONDS > time.time():
             return session
-        return await self._renew(session)
+        return await self._renew(session, gives_up_at)
 
-    async def _renew(self, stale: Session) -> Session:
+    async def _renew(self, stale: Session, gives_up_at: float) -> Session:
         """Exchange the refresh token, once for all that wait: who comes second finds the work done."""
-        async with self._renewing:
+        try:
+            await asyncio.wait_for(self._renewing.acquire(), gives_up_at - time.monotonic())
+        except TimeoutError:
+            raise NoNodeAnswers({}, "the session could not be renewed in time") from None
+        try:
             session = self._session
             if session is None:
                 raise not_logged_in()
@@ -219,17 +255,19 @@ class Ground:
             body = msgspec.json.encode({"refresh_token": session.refresh_token})
             call = Call("POST", "/api/v1/auth/refresh", body=body, key=session.refresh_key)
             try:
-                tokens = decoded(self._accepted(await self._sent(call)), Tokens)
+                tokens = decoded(self._accepted(await self._sent(call, gives_up_at)), Tokens)
             except Unauthenticated:
                 self._forget()
                 raise
             return self._keep(session.login, tokens)
+        finally:
+            self._renewing.release()
 
     def _keep(self, login: str, tokens: Tokens) -> Session:
         expires_at = time.time() + tokens.expires_in
         if tokens.device_token:  # a refresh brings none: the device is the one that it was
-            self._device = (login, tokens.device_token)
-        device_token = self._device[1] if self._device[0] == login else ""
+            self._devices[login] = tokens.device_token
+        device_token = self._devices.get(login, "")
         session = Session(
             login, tokens.access_token, expires_at, tokens.refresh_token, new_key(), device_token
         )

@@ -139,10 +139,16 @@ async def _with_client(urls: list[str], work: Callable[[Client], Awaitable[T]]) 
     client = Client(
         urls,
         session=logins.find(urls),
+        devices=logins.devices(urls),
         on_session=lambda session: logins.keep([*urls, *client.servers], session),
     )
     async with client:
         return await work(client)
+
+
+def forget_device(login: str) -> None:
+    """Leave no trace of a login on this machine, for the servers that are asked."""
+    Logins(default_path()).forget_device(servers(), login)
 
 
 def password(confirm: bool) -> str:

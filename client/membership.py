@@ -50,7 +50,7 @@ class Membership(Ground):
 
     async def write_snapshot(self, server: str) -> Snapshot:
         """Have one given server write a snapshot. Raises NoNodeAnswers when it does not, or needs longer: ask again."""
-        session = await self._live_session()
+        session = await self._live_session(self._gives_up_at())
         call = Call("POST", "/api/v1/cluster/snapshot", token=session.access_token)
         answer = await self._caller.ask_one(server, call, ATTEMPT_SECONDS)
         if answer.status >= 500:
@@ -62,7 +62,7 @@ class Membership(Ground):
 
         Raises Refused, or NoNodeAnswers when the server does not answer, or stops before the end.
         """
-        session = await self._live_session()
+        session = await self._live_session(self._gives_up_at())
         call = Call("GET", "/api/v1/cluster/backup", token=session.access_token, min_index=self._min_index)
         answer = await self._caller.stream(server, call, write, BACKUP_IDLE_SECONDS)
         if answer.status >= 500:

@@ -110,7 +110,13 @@ def erase(yes: bool) -> None:
     if not yes:
         click.confirm("Erase your account for good?", abort=True, err=True)
     secret = invocation.password(confirm=False)
-    invocation.run(lambda client: client.people.erase(secret))
+
+    async def work(client: Client) -> str:
+        login = client.session.login if client.session is not None else ""
+        await client.people.erase(secret)
+        return login
+
+    invocation.forget_device(invocation.run(work))
     _done("Your account is erased.", erased=True)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -58,10 +58,15 @@ class Client:
         *,
         session: Session | None = None,
         on_session: Callable[[Session | None], None] | None = None,
+        devices: Mapping[str, str] | None = None,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
         self._client = aio.Client(
-            servers, session=session, on_session=on_session, deadline_seconds=deadline_seconds
+            servers,
+            session=session,
+            on_session=on_session,
+            devices=devices,
+            deadline_seconds=deadline_seconds,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="deskraft-client", daemon=True)

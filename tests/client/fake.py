@@ -52,6 +52,7 @@ class FakeNode:
     url: str
     answers: dict[str, list[Callable[[], web.StreamResponse]]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
+    delay_seconds: float = 0.0  # the way here and back
     silent: bool = False  # accept, then say nothing: a stopped process
 
     def on(self, call: str, *answers: Callable[[], web.StreamResponse]) -> None:
@@ -66,6 +67,7 @@ class FakeNode:
         body = await request.json() if request.can_read_body else None
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.seen.append(Seen(request.method, request.path, dict(request.query), headers, body))
+        await asyncio.sleep(self.delay_seconds)
         if self.silent:
             await asyncio.sleep(60)
         answers = self.answers.get(f"{request.method} {request.path}")

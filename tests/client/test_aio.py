@@ -60,6 +60,13 @@ async def nodes() -> AsyncIterator[list[FakeNode]]:
         yield [await stack.enter_async_context(fake_node()) for _ in range(3)]
 
 
+def _introduce(nodes: list[FakeNode]) -> None:
+    """Each is the member that all say it is."""
+    apis = [node.url.removeprefix("http://") for node in nodes]
+    for number, node in enumerate(nodes, start=1):
+        node.on("GET /api/v1/cluster", ok(cluster(f"n{number}", apis)))
+
+
 def _cut() -> web.StreamResponse:
     """Accept the request, then cut the connection: a node killed in the middle."""
     raise ConnectionAbortedError
@@ -124,10 +131,10 @@ async def test_own_writes_are_read_on_another_node(nodes: list[FakeNode]) -> Non
 
 async def test_other_nodes_are_learned_from_the_first_answer(nodes: list[FakeNode]) -> None:
     """Knowing one server is enough: when it goes, the members it told of are asked."""
-    apis = [node.url.removeprefix("http://") for node in nodes]
-    nodes[0].on("GET /api/v1/cluster", ok(cluster("n1", apis)))
+    _introduce(nodes)
     nodes[0].on("GET /api/v1/spaces/hq", ok(SPACE), problem(503, "unavailable"))
-    nodes[1].on("GET /api/v1/spaces/hq", ok(SPACE))
+    for node in nodes[1:]:
+        node.on("GET /api/v1/spaces/hq", ok(SPACE))
     async with _client(nodes[0].url) as client:
         await client.space("hq")
         async with asyncio.timeout(5):
@@ -135,7 +142,71 @@ async def test_other_nodes_are_learned_from_the_first_answer(nodes: list[FakeNod
                 await asyncio.sleep(0.01)
         await client.space("hq")
         assert client.servers == tuple(node.url for node in nodes)
-    assert len(nodes[1].asked("GET /api/v1/spaces/hq")) == 1
+    assert sum(len(node.asked("GET /api/v1/spaces/hq")) for node in nodes[1:]) == 1
+
+
+async def test_a_stranger_gets_no_token(nodes: list[FakeNode]) -> None:
+    """A learned address that belongs to something else here is asked who it is, and nothing more."""
+    apis = [node.url.removeprefix("http://") for node in nodes]
+    nodes[0].on("GET /api/v1/cluster", ok(cluster("n1", apis)))
+    nodes[1].on("GET /api/v1/cluster", lambda: web.Response(text="It works!"))
+    nodes[2].on("GET /api/v1/cluster", ok(cluster("n9", apis)))
+    nodes[0].on(
+        "GET /api/v1/me", ok({"id": "u1", "login": "ada", "role": "user"}), problem(503, "unavailable")
+    )
+    async with _client(nodes[0].url, session=_session(), deadline_seconds=0.6) as client:
+        await client.me()
+        async with asyncio.timeout(5):
+            while len(client.servers) < 3:  # noqa: ASYNC110 - the client has no event for it
+                await asyncio.sleep(0.01)
+        with pytest.raises(NoNodeAnswers) as caught:
+            await client.me()
+    assert "n9, another member" in caught.value.reasons[nodes[2].url]
+    for stranger in nodes[1:]:
+        assert {(seen.method, seen.path) for seen in stranger.seen} == {("GET", "/api/v1/cluster")}
+        assert not any("authorization" in seen.headers for seen in stranger.seen)
+
+
+async def test_members_that_cannot_be_reached_from_here_cost_nothing(nodes: list[FakeNode]) -> None:
+    """Behind a forwarded port the members' own addresses lead nowhere: the given one goes on serving alone."""
+    apis = [nodes[0].url.removeprefix("http://"), "10.255.255.1:8001", free_url().removeprefix("http://")]
+    nodes[0].on("GET /api/v1/cluster", ok(cluster("n1", apis)))
+    nodes[0].on("GET /api/v1/spaces/hq", ok(SPACE))
+    async with _client(nodes[0].url) as client:
+        await client.space("hq")
+        begun = time.monotonic()
+        for _ in range(20):
+            await client.space("hq")
+        assert time.monotonic() - begun < 1.0
+        assert nodes[0].url in client.servers
+    assert len(nodes[0].asked("GET /api/v1/spaces/hq")) == 21
+
+
+async def test_the_nearest_node_is_asked(nodes: list[FakeNode]) -> None:
+    """The given one is far, a learned one is near: once both are measured, calls go to the near one."""
+    _introduce(nodes[:2])
+    nodes[0].delay_seconds = 0.05
+    for node in nodes[:2]:
+        node.on("GET /api/v1/spaces/hq", ok(SPACE))
+    async with _client(nodes[0].url) as client:
+        async with asyncio.timeout(10):
+            while not nodes[1].asked("GET /api/v1/spaces/hq"):
+                await client.space("hq")
+        before = len(nodes[0].seen)
+        await client.space("hq")
+        assert len(nodes[0].seen) == before
+
+
+async def test_renewing_counts_towards_the_deadline(nodes: list[FakeNode]) -> None:
+    """A refresh that hangs, for one call or for two that wait for each other, takes no longer than a call may."""
+    nodes[0].silent = True
+    async with _client(
+        nodes[0].url, session=_session(seconds=3), deadline_seconds=0.6, attempt_seconds=0.4
+    ) as client:
+        begun = time.monotonic()
+        ended = await asyncio.gather(client.me(), client.me(), return_exceptions=True)
+        assert time.monotonic() - begun < 1.2
+    assert all(isinstance(error, NoNodeAnswers) for error in ended), ended
 
 
 async def test_too_much_waits_as_long_as_it_is_told(nodes: list[FakeNode]) -> None:

@@ -93,6 +93,34 @@ def test_log_in_book_history_log_out(shell: Shell, node: FakeNode) -> None:
     assert "log in with: deskraft login LOGIN" in result.stderr
 
 
+def test_logging_out_keeps_the_device_and_erasing_does_not(shell: Shell, node: FakeNode) -> None:
+    """The next log-in shows the device token, though the session has ended; an erased account leaves no trace."""
+    login = "POST /api/v1/auth/login"
+    node.on(
+        login,
+        ok(
+            {
+                "access_token": "a",
+                "token_type": "Bearer",
+                "expires_in": 900,
+                "refresh_token": "r",
+                "device_token": "d-1",
+            }
+        ),
+    )
+    node.on("POST /api/v1/auth/logout", no_content)
+    node.on("DELETE /api/v1/me", ok({}))
+    for _ in range(2):
+        assert shell("login", "ada").exit_code == 0
+        assert shell("logout").stdout == "Logged out.\n"
+    assert shell("history").exit_code == 1
+    assert shell("login", "bob").exit_code == 0
+    assert [seen.body.get("device_token") for seen in node.asked(login)] == [None, "d-1", None]
+    assert shell("erase", "--yes").exit_code == 0
+    assert "bob" not in shell.file.read_text()
+    assert "ada" in shell.file.read_text()
+
+
 def test_a_taken_seat_offers_others_and_the_command(shell: Shell, node: FakeNode) -> None:
     """Exit 1, the alternatives in the space's own time, each ready to be pasted."""
     node.on("POST /book", problem(409, "seat-taken", alternatives=[ALTERNATIVE]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,15 @@ from client.servers import MAX_PENALTY_SECONDS, ServerListError, Servers, parse_
 A, B, C = "http://10.0.0.1:8001", "http://10.0.0.2:8001", "http://10.0.0.3:8001"
 
 
+class _First(Random):
+    """Chance that always takes the first."""
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+
 def _servers() -> Servers:
-    servers = Servers([A, B, C], Random(1))
-    servers.answered(A)
-    return servers
+    return Servers([A, B, C], _First())
 
 
 def test_ports_continue_the_server_before_them() -> None:
@@ -35,13 +41,17 @@ def test_what_is_no_server(text: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
-def test_the_one_that_answered_is_asked_first() -> None:
-    """Staying with one node keeps its connection warm."""
+def test_the_client_stays_until_its_server_fails() -> None:
+    """Staying with one node keeps its connection warm; an answer of another one moves nobody while it is well."""
     servers = _servers()
     servers.answered(B)
-    assert servers.healthy(0.0) == [B, C, A]
+    assert servers.healthy(0.0) == [A, B, C]
+    servers.failed(A, 0.0, 1.0)
+    servers.answered(B)
+    assert servers.healthy(0.0) == [B, C]
+    assert servers.healthy(2.0) == [B, C, A]
     servers.busy(B)
-    assert servers.healthy(0.0) == [C, A, B]
+    assert servers.healthy(2.0) == [C, A, B]
 
 
 def test_a_failed_one_is_put_aside_for_longer_each_time() -> None:
@@ -63,19 +73,95 @@ def test_a_failed_one_is_put_aside_for_longer_each_time() -> None:
 def test_members_are_learned_and_forgotten() -> None:
     """Given servers stay; a learned one goes when it is no member any more."""
     servers = _servers()
-    servers.learn(A, ["10.0.0.1:8001", "10.0.0.4:8001"])
-    assert servers.urls == (A, B, C, "http://10.0.0.4:8001")
-    servers.answered("http://10.0.0.4:8001")
-    servers.learn(A, ["10.0.0.5:8001", "not an address", "user:pw@evil:1"])
-    assert servers.urls == (A, B, C, "http://10.0.0.5:8001")
-    assert servers.healthy(0.0)[0] == A
+    fourth, fifth = "http://10.0.0.4:8001", "http://10.0.0.5:8001"
+    servers.learn(A, {"n1": "10.0.0.1:8001", "n4": "10.0.0.4:8001"})
+    assert servers.urls == (A, B, C, fourth)
+    servers.learn(A, {"n5": "10.0.0.5:8001", "n6": "not an address", "n7": "user:pw@evil:1"})
+    assert servers.urls == (A, B, C, fifth)
+    servers.learn(A, {}, forget=False)
+    assert servers.urls == (A, B, C, fifth)
+
+
+def test_a_stranger_is_asked_last_and_has_to_be_who_it_should_be() -> None:
+    """An address that a node told of may belong to somebody else in our network."""
+    servers = _servers()
+    fourth = "http://10.0.0.4:8001"
+    servers.learn(A, {"n4": "10.0.0.4:8001"})
+    servers.measured(fourth, 0.1)
+    assert servers.healthy(0.0) == [A, B, C, fourth]
+    assert servers.strangers() == [fourth]
+    assert not servers.meet(fourth, "n9")
+    assert servers.meet(fourth, "n4")
+    assert servers.strangers() == []
+    assert servers.healthy(0.0) == [A, fourth, B, C]
+    servers.learn(A, {"n5": "10.0.0.4:8001"})
+    assert servers.strangers() == [fourth], "another member has moved in"
+    assert servers.meet(A, "whoever"), "a given one is trusted by whoever gave it"
+
+
+def test_the_nearest_is_preferred_and_left_late() -> None:
+    """The first round chooses; later a nearer one has to be much nearer, twice in a row, and one good sample is enough to stay."""
+    servers = _servers()
+    assert servers.undecided
+    for url, milliseconds in ((A, 80.0), (B, 30.0), (C, 20.0)):
+        servers.measured(url, milliseconds)
+    servers.settle()
+    assert servers.preferred == C
+    assert servers.healthy(0.0) == [C, B, A]
+    assert not servers.undecided
+    for _ in range(9):  # a detour of the nearest: the least of the last few grows
+        servers.measured(C, 60.0)
+    servers.settle()
+    assert servers.preferred == C
+    assert servers.undecided
+    servers.measured(C, 34.0)
+    servers.settle()
+    assert servers.preferred == C, "34 ms are near enough to 30"
+    for _ in range(9):
+        servers.measured(C, 60.0)
+    servers.settle()
+    servers.settle()
+    assert servers.preferred == B
+
+
+def test_clients_of_one_address_spread_over_those_that_are_as_near() -> None:
+    """In one data centre every node is near: chance spreads the clients, and distance keeps them from abroad."""
+    chosen = set()
+    for seed in range(40):
+        servers = Servers([A], Random(seed))
+        servers.learn(A, {"n1": "10.0.0.1:8001", "n2": "10.0.0.2:8001", "n3": "10.0.0.3:8001"})
+        servers.meet(B, "n2")
+        servers.meet(C, "n3")
+        for url, milliseconds in ((A, 1.0), (B, 4.0), (C, 40.0)):
+            servers.measured(url, milliseconds)
+        servers.settle()
+        chosen.add(servers.preferred)
+    assert chosen == {A, B}
+
+
+def test_after_a_failure_the_way_back_is_looked_for() -> None:
+    """The nearest failed and came back: it is preferred again after two rounds."""
+    servers = _servers()
+    for url, milliseconds in ((A, 1.0), (B, 50.0), (C, 90.0)):
+        servers.measured(url, milliseconds)
+    servers.settle()
+    servers.failed(A, 0.0, 1.0)
+    servers.answered(B)
+    assert servers.preferred == B
+    assert servers.undecided
+    servers.settle()
+    assert servers.preferred == B, "it has not been reached again"
+    servers.measured(A, 1.0)
+    servers.settle()
+    servers.settle()
+    assert servers.preferred == A
 
 
 def test_a_loopback_member_is_believed_to_loopback_only() -> None:
-    """A remote node that calls itself 127.0.0.1 would have us send tokens to some program of our own machine."""
+    """A remote node that calls itself 127.0.0.1 would have us talk to some program of our own machine."""
     servers = _servers()
-    servers.learn(A, ["127.0.0.1:8001", "localhost:8002", "[::1]:8003"])
+    servers.learn(A, {"n1": "127.0.0.1:8001", "n2": "localhost:8002", "n3": "[::1]:8003"})
     assert servers.urls == (A, B, C)
     local = Servers(["http://localhost:8001"], Random(1))
-    local.learn("http://localhost:8001", ["127.0.0.1:8002"])
+    local.learn("http://localhost:8001", {"n1": "127.0.0.1:8002"})
     assert local.urls == ("http://localhost:8001", "http://127.0.0.1:8002")
