@@ -53,6 +53,7 @@ class FrozenTables:
         "_client_keys",
         "_expected",
         "_failures",
+        "_feed",
         "_node_keys",
         "_seat_details",
         "_series",
@@ -95,6 +96,7 @@ class FrozenTables:
         self._standings: list[Standing] = list(tables.standings.values())
         self._failures: list[Failures] = list(tables.failures.values())
         self._calendars: list[CalendarFeed] = list(tables.calendars.values())
+        self._feed = tables.feed.view()
         self.counts: tuple[int, ...] = (
             len(self._spaces),
             len(self._space_rules),
@@ -112,6 +114,7 @@ class FrozenTables:
             len(self._check_in_rules),
             len(self._expected),
             len(self._calendars),
+            len(self._feed),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -133,6 +136,7 @@ class FrozenTables:
             _runs_of(self._check_in_rules),
             _runs_of(self._expected),
             _runs_of(self._calendars),
+            self._feed.runs(),
         )
 
     def _walk_users(self) -> Iterator[list[User]]:

@@ -13,6 +13,7 @@ MAX_CALENDARS = 100_000  # too-many-calendars
 MAX_SESSIONS_PER_USER = 50  # the oldest is ended to make room
 MAX_FAILURE_ROWS = 20_000  # throttle keys with failed log-ins: the one quiet for longest is forgotten
 MAX_AUDIT_RECORDS = 100_000  # the oldest is forgotten; the numbers of the others tell that it was there
+FEED_EVENTS_KEPT = 100_000  # of the feed: the oldest is forgotten; readers who still stand there are told
 MAX_AUDIT_DETAIL_CHARS = 512  # the rest of the text is cut
 MAX_BOOKING_SLOTS = 288  # off-grid
 MAX_AFFECTED = 5_000  # bookings touched by one change of a space or seat: too-many-affected

@@ -14,8 +14,9 @@ million ids or records cost a collection nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
+from operator import is_not
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -90,6 +91,19 @@ class Pages(Generic[T]):
             found += taken
             at += len(taken)
         return found
+
+    def rewrite(self, change: Callable[[T], T]) -> None:
+        """Put something else in the place of some items: `change` gives the same object for all others. Views that were taken
+        before still show what was. Only for a sequence of which nothing is ever forgotten.
+        """
+        assert not self._gone
+        for at, page in enumerate(self._full):
+            changed = tuple(map(change, page))
+            if any(map(is_not, changed, page)):
+                self._full[at] = changed
+        tail = list(map(change, self._tail))
+        if any(map(is_not, tail, self._tail)):
+            self._tail = tail
 
     def _drop_oldest(self) -> None:
         assert self._full or self._skip < len(self._tail)

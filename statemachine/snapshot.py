@@ -18,6 +18,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
+from statemachine.feed import END_OF_ENTRY
 from statemachine.pages import RUN_ITEMS
 from statemachine.snapshot_frames import SnapshotError, bodies, frame, require
 from statemachine.snapshot_loading import LOADERS, find_erasing
@@ -98,7 +99,7 @@ def _old_checksum_of(tables: Tables, header: Header) -> bytes:
     """
     checksum = _Checksum(header)
     frozen = dict(zip(TABLES, tables.frozen_tables().tables(), strict=True))
-    for name in OLD_TABLES:
+    for name in OLD_TABLES[header.version]:
         runs = frozen[name] if header.version > 1 else _runs_of(getattr(tables, name))
         for _, _, piece in _row_pieces(runs):
             checksum.add(piece)
@@ -165,13 +166,15 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
     if header is None or trailer is None:
         raise SnapshotError("snapshot: cut short")
     require(trailer.frames == frames, "frames are missing")
-    names = TABLES if header.version == VERSION else OLD_TABLES
+    names = TABLES if header.version == VERSION else OLD_TABLES[header.version]
     require(_counts_of(names, loaded) == header.counts, "rows are missing")
     tables.index = header.index
     tables.digest = header.digest
     tables.born = header.born
     tables.now_ms = header.now_ms
     find_erasing(tables)
+    if header.version != VERSION:
+        tables.feed.load((header.index, END_OF_ENTRY, None))
     checksum = checksum_of(tables) if header.version == VERSION else _old_checksum_of(tables, header)
     require(checksum == trailer.checksum, "the restored state is not the one that was written")
 

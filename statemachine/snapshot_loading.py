@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from statemachine.audit import AuditRecord
+from statemachine.events import Event
+from statemachine.feed import FeedRow
 from statemachine.feeds import CalendarFeed
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.premises import SeatDetails, SpaceRules
@@ -32,6 +36,7 @@ from statemachine.snapshot_rows import (
     CheckInRuleRows,
     ExpectedRows,
     FailureRows,
+    FeedRows,
     OutcomeRows,
     Rows,
     SeatDetailsRows,
@@ -191,6 +196,19 @@ def _load_calendars(tables: Tables, rows: list[CalendarFeed]) -> None:
         tables.add_calendar(feed)
 
 
+def _load_feed(tables: Tables, rows: list[FeedRow]) -> None:
+    for index, position, event in rows:
+        require(tables.feed.load((index, position, _sharing_event(tables, event))), "a feed out of order")
+
+
+def _sharing_event(tables: Tables, event: Event | None) -> Event | None:
+    """The same, with the booking of the tables in it when that is the one it tells of: as `_sharing` does."""
+    booking = getattr(event, "booking", None)
+    if event is None or booking is None or (known := tables.bookings.get(booking.id)) != booking:
+        return event
+    return replace(event, booking=known)
+
+
 LOADERS: dict[type[Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -208,4 +226,5 @@ LOADERS: dict[type[Rows], Callable[[Tables, Any], None]] = {
     CheckInRuleRows: _load_check_in_rules,
     ExpectedRows: _load_expected,
     CalendarRows: _load_calendars,
+    FeedRows: _load_feed,
 }

@@ -3,8 +3,9 @@
 `TABLES` is the order of the stream. Whoever adds a table adds its rows here, its loader to `snapshot_loading.py`, its walk and
 its count to `frozen.py`, and raises `VERSION` unless no released code has written it yet.
 
-**Versions.** 3 has more tables than the five of the versions before it; what those wrote is read as it is, and the
-other tables are empty then. 2 wrote sessions and outcomes in the order of `frozen.py`; 1 wrote them as they had come,
+**Versions.** 4 has the feed and what is told from it; 3 has more tables than the five of the versions before it. What
+those wrote is read as it is, and the other tables are empty then; a feed of which nothing was written has lost all up
+to there. 2 wrote sessions and outcomes in the order of `frozen.py`; 1 wrote them as they had come,
 so the checksum of a file of version 1 is compared in the order of that time.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from statemachine.audit import AuditRecord
+from statemachine.feed import FeedRow
 from statemachine.feeds import CalendarFeed
 from statemachine.outcomes import Remembered
 from statemachine.premises import SeatDetails, SpaceRules
@@ -32,8 +34,8 @@ from statemachine.records import (
 from statemachine.waiters import Waiter
 
 FORMAT = "deskraft.state"
-VERSION = 3
-OLD_VERSIONS = (1, 2)  # still read
+VERSION = 4
+OLD_VERSIONS = (1, 2, 3)  # still read
 
 
 class Header(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=0):
@@ -160,6 +162,13 @@ class CalendarRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     rows: list[CalendarFeed]
 
 
+class FeedRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=60):
+    """Events of the feed from the row `first` on, in the order of the log; before them, how far events are lost."""
+
+    first: int
+    rows: list[FeedRow]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -184,6 +193,7 @@ Rows = (
     | CheckInRuleRows
     | ExpectedRows
     | CalendarRows
+    | FeedRows
 )
 TABLES: dict[str, type[Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -202,8 +212,14 @@ TABLES: dict[str, type[Rows]] = {  # in the order of the stream: a row stands be
     "check_in_rules": CheckInRuleRows,
     "expected": ExpectedRows,
     "calendars": CalendarRows,
+    "feed": FeedRows,
 }
-OLD_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")  # all that the old versions had
+_FIVE_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")
+OLD_TABLES: dict[int, tuple[str, ...]] = {  # all that the old versions had
+    1: _FIVE_TABLES,
+    2: _FIVE_TABLES,
+    3: tuple(TABLES)[: tuple(TABLES).index("feed")],
+}
 ROW_TYPES: tuple[type[Rows], ...] = tuple(TABLES.values())
 
 encoder = msgspec.msgpack.Encoder()

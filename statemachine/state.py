@@ -195,6 +195,7 @@ class State(Tables):
                     continue
                 outcome = self._decide(envelope, entry)
                 results.append((envelope.request_id, envelope.scope, envelope.key, outcome))
+        self.feed.extend(index, entry.events)
         self.digest = self._next_digest(payload, [result[3] for result in results])
         return Applied(results, entry.events)
 

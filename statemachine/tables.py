@@ -16,6 +16,7 @@ from weakref import ref
 from statemachine import throttle
 from statemachine.audit import AuditRecord
 from statemachine.entry import Entry
+from statemachine.feed import Feed
 from statemachine.frozen import FrozenTables
 from statemachine.names import day_name, keep_class, key_name
 from statemachine.pages import Pages
@@ -38,6 +39,7 @@ class Tables(PeopleTables, BookingTables, OutcomeTables):
         self.space_rules: dict[str, SpaceRules] = {}  # by space; only those that an administrator has changed
         self.seat_details: dict[str, SeatDetails] = {}  # by `seat_name`; the same
         self.audit: Pages[AuditRecord] = Pages()  # oldest first
+        self.feed = Feed()
         # Derived from here on.
         self.audit_count = 0  # records ever made
 

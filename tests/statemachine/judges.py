@@ -71,9 +71,8 @@ def changing_refusals(batches: list[Batch], make_state: MakeState = State) -> li
             after = table_checksums(state)
             changed = [name for name, checksum in after.items() if checksum != before[name]]
             if outcome.code == "refresh-reused":
-                allowed = changed == [
-                    "sessions"
-                ]  # the reuse ends the session, and is remembered under no key
+                # The reuse ends the session, which is told, and is remembered under no key.
+                allowed = changed == ["sessions", "feed"]
             elif known is not None or outcome.code in FORGETTABLE:
                 allowed = changed == []
             elif not applied.events:

@@ -19,6 +19,7 @@ from statemachine.commands import (
     RotateSession,
 )
 from statemachine.events import BookingCancelled, SessionEnded
+from statemachine.feed import BEGINNING
 from statemachine.people_commands import (
     ChangePassword,
     EndSessions,
@@ -235,6 +236,9 @@ def test_an_erased_user_leaves_no_personal_data() -> None:
     written = b"".join(world.state.freeze().chunks())
     for text in (b"Walburga", b"walburga", b"argon2-of-walburga", b"s-u-17", b"series-1"):
         assert text not in written, text
+    told = [event for _, _, event in world.state.feed.after(BEGINNING, 1_000)]
+    mine = [event for event in told if b"u-17" in msgspec.msgpack.encode(event)]
+    assert {type(event) for event in mine} == {SessionEnded, AccountErased}, "those of the erasure itself"
     assert {booking.user_id for booking in world.state.bookings.values()} == {ERASED}
     assert world.state.bookings["over"].status == "confirmed", "still counted"
     assert world.state.seat_cells("hq", "A1", FREE_CELL // 288) == 0, "the live one is free again"
