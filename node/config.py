@@ -192,7 +192,7 @@ def _config(document: object, folder: Path) -> Config:
         DEFAULT_SNAPSHOT_EVERY_ENTRIES if every is None else take_whole(*every, 1, MAX_SNAPSHOT_EVERY_ENTRIES)
     )
     bootstrap = _bootstrap(*top.take("bootstrap"))
-    outbox = take_outbox(top)
+    outbox = take_outbox(top, folder)
     top.close()
     return Config(cluster, nodes, data_dir, secret_file, snapshot_every, bootstrap, outbox=outbox)
 

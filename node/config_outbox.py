@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -36,7 +40,8 @@ _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Smtp:
     """A mail server. `sender` is what stands in From; `page_url` the web page that mails link to, without a final slash ("": no links).
 
-    `user` is empty when the server asks for no log-in.
+    `user` is empty when the server asks for no log-in; `ca_file` names the authorities that may have signed the server's certificate, "" those of
+    the machine.
     """
 
     host: str
@@ -47,6 +52,7 @@ class Smtp:
     password_env: str = ""
     password: str = field(default="", repr=False)
     page_url: str = ""
+    ca_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,13 @@ class OutboxConfig:
     webhook_allow: tuple[str, ...] = ()
 
 
-def take_outbox(top: Section) -> OutboxConfig:
-    """Take the three keys from the top of cluster.yml. Raises `Mistake`."""
+def take_outbox(top: Section, folder: Path) -> OutboxConfig:
+    """Take the three keys from the top of cluster.yml; relative paths count from `folder`. Raises `Mistake`."""
     smtp = top.take_optional("smtp")
     nats = top.take_optional("nats")
     outbox = top.take_optional("outbox")
     return OutboxConfig(
-        None if smtp is None else _smtp(*smtp),
+        None if smtp is None else _smtp(*smtp, folder),
         None if nats is None else _nats(*nats),
         () if outbox is None else _webhook_allow(*outbox),
     )
@@ -98,7 +104,7 @@ def with_passwords(config: OutboxConfig, environment: Mapping[str, str] = os.env
     )
 
 
-def _smtp(key: str, value: object) -> Smtp:
+def _smtp(key: str, value: object, folder: Path) -> Smtp:
     section = Section(key, value)
     host = take_text(*section.take("host"), _HOST, _HOST_RULE)
     security: Security = "starttls"
@@ -113,11 +119,31 @@ def _smtp(key: str, value: object) -> Smtp:
         raise Mistake(sender_key, f'{shown(sender)} is no mail address; "Desk <desk@example.org>" expected')
     user, password_env = _log_in(section)
     page_url = _optional_text(section, "page_url", _page_url)
+    ca_file = _optional_text(section, "ca_file", lambda key, text: _authorities(key, folder / text))
     section.close()
     if user and security == "none":
         raise Mistake(section.key("security"), "a password is not sent without TLS; use starttls or tls")
     port_number = DEFAULT_PORTS[security] if port is None else take_whole(*port, 1, 65535)
-    return Smtp(host, port_number, security, sender, user, password_env, page_url=page_url)
+    return Smtp(host, port_number, security, sender, user, password_env, page_url=page_url, ca_file=ca_file)
+
+
+def _refuse_sender(key: str, sender: str) -> None:
+    name, address = parseaddr(sender)
+    try:
+        sound = bool(Address(name, addr_spec=address).domain) and address.isascii()
+    except (ValueError, IndexError, HeaderParseError):  # what the standard library raises for no address
+        sound = False
+    if not sound:
+        raise Mistake(key, f'{shown(sender)} is no mail address; "Desk <desk@example.org>" expected')
+
+
+def _authorities(key: str, path: Path) -> str:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # not there, or not PEM (ssl.SSLError is one)
+        reason = error.strerror or error.args[0] if error.args else "unreadable"
+        raise Mistake(key, f"no certificates can be read from {path}: {reason}") from None
+    return str(path)
 
 
 def _security(key: str, value: object) -> Security:
