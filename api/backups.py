@@ -72,5 +72,6 @@ CALLS = (
         {200: bytes},
         problems=("forbidden", "overloaded", "unavailable"),
         media_type=MEDIA_TYPE,
+        streamed=True,
     ),
 )

@@ -19,7 +19,7 @@ from api.exchange import Exchange
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
 from api.timegrid import cell_of_instant
-from api.views import etag, status_at
+from api.views import booking_etag, etag, status_at
 from api.wishes import refusal_of, wish
 from statemachine.commands import CancelBooking, CancelBookingBecause
 from statemachine.outcomes import Outcome
@@ -131,7 +131,7 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     services = exchange.services
     status = status_at(booking, services.replica.now_ms())
     text = services.booking_texts.text(booking, state, status)
-    return raw_json_answer(text, exchange.index, extra=(etag(booking.revision),))
+    return raw_json_answer(text, exchange.index, extra=(booking_etag(booking, state, status),))
 
 
 async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,11 +41,34 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Deprecation:
+    """That a call will go: since when people are told, from when on it may be gone, and where the reason is told.
+
+    Becomes the headers `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link` with `rel="deprecation"`, and `deprecated` in the
+    OpenAPI document. docs/api.md tells the policy.
+    """
+
+    since: datetime
+    sunset: datetime
+    link: str
+
+    @cached_property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every answer of the call carries."""
+        return (
+            ("Deprecation", f"@{int(self.since.timestamp())}"),
+            ("Sunset", format_datetime(self.sunset.astimezone(UTC), usegmt=True)),
+            ("Link", f'<{self.link}>; rel="deprecation"; type="text/html"'),
+        )
+
+
+@dataclass(frozen=True)
 class Call:
     """One method on one path. `answers` maps a status to the type of its body (None: no body).
 
-    A body that may be left out is then `body()`. `keyed` is false for a write that says how things should be, and keeps no
-    `Idempotency-Key`. `with_one_time_password`: who has to change the password first may call it nevertheless.
+    A body that may be left out is then `body()`. `keyed` is false for a write that keeps no `Idempotency-Key`. `matched` is true for a
+    change that heeds `If-Match`. `streamed`: the answer has no bytes that could be compared, so it gets no ETag.
+    `with_one_time_password`: who has to change the password first may call it nevertheless.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -59,12 +84,31 @@ class Call:
     media_type: str = "application/json"
     other_media_types: tuple[str, ...] = ()  # that the first status may have instead, as text
     keyed: bool = True
+    matched: bool = False
+    streamed: bool = False
     with_one_time_password: bool = False
+    deprecated: Deprecation | None = None
+
+    @cached_property
+    def tagged(self) -> bool:
+        """Whether what is read gets an ETag and heeds `If-None-Match`. What a node tells of itself changes all the time."""
+        return self.method == "GET" and self.access != "node" and not self.streamed
+
+    @cached_property
+    def takes_key(self) -> bool:
+        """Whether the call heeds `Idempotency-Key`."""
+        return self.method != "GET" and self.keyed
+
+    @cached_property
+    def paged(self) -> bool:
+        """Whether the answer may go on on another page, which `Link` then names."""
+        return CURSOR in self.query
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """What may stand in the query, by name."""
-        return {parameter.name: parameter for parameter in (*self.query, CONSISTENCY)}
+        reads = self.method == "GET" and self.access != "node"
+        return {parameter.name: parameter for parameter in (*self.query, *((CONSISTENCY,) if reads else ()))}
 
 
 def _choice(name: str, values: tuple[str, ...]) -> Callable[[str], str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 MAX_KEY_CHARACTERS = 255
 MAX_INDEX_DIGITS = 18
 MAX_AUTHORIZATION_CHARACTERS = 4096
+IF_MATCH_PATTERN = r'(?:\*|"[0-9a-f.-]{1,64}")'
+
+_ETAG = re.compile(r'"([0-9a-f.]{1,40})(?:-[0-9a-f]{1,23})?"')
 
 _encode = msgspec.json.Encoder().encode
 
@@ -112,6 +116,19 @@ class Exchange:
             detail = f"must be 1 to {MAX_KEY_CHARACTERS} printable ASCII characters, given once"
             raise parameter_refusal("Idempotency-Key", detail)
         return key
+
+    def if_match(self) -> str | None:
+        """The revision that `If-Match` names; None without one, or for any. Raises `Refusal`.
+
+        What stands behind the revision in an ETag tells of views (`views.etag`), and a change is not made to a view.
+        """
+        text = ",".join(self.request.headers.getall("If-Match", ("*",))).strip()
+        if text == "*":
+            return None
+        found = _ETAG.fullmatch(text)
+        if found is None:
+            raise parameter_refusal("If-Match", 'must be one ETag such as "12.0", or *')
+        return found[1]
 
     def identity(self) -> Identity:
         """Whom the access token speaks for; whether the session lives is not judged here."""

@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from api.answers import DIGEST_HEADER, INDEX_HEADER, empty_answer, problem_answer
 from api.calls import Call
+from api.conditional import tagged
 from api.exchange import Exchange
 from api.ids import uuid7
 from api.problems import Refusal
@@ -29,8 +30,8 @@ from node.replica import OutcomeUnknownError, OverloadedError, UnavailableError
 BUDGET_SECONDS = 2.1  # for the cluster's part; leaves time to answer
 REQUEST_SECONDS = 2.35  # for the whole; the promise to clients is 2.5
 
-_EXPOSED_HEADERS = "Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After"
-_ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match"
+_EXPOSED_HEADERS = "Deprecation, Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After, Sunset"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match, If-None-Match"
 _PREFLIGHT_SECONDS = "600"
 
 log = logging.getLogger("deskraft.api")
@@ -58,6 +59,9 @@ class Gate:
             services.metrics.in_flight -= 1
         if (index := response.headers.get(INDEX_HEADER)) and (digest := services.replica.receipt(int(index))):
             response.headers[DIGEST_HEADER] = digest.hex()
+        call = self._calls.get(request.method)
+        if call is not None and call.deprecated is not None:
+            response.headers.extend(call.deprecated.headers)
         if "Origin" in request.headers:
             self._allow_origin(request, response)
         if services.replica.stopping:
@@ -83,11 +87,16 @@ class Gate:
         try:
             async with asyncio.timeout_at(began + services.request_seconds):
                 exchange.read_query()
+                if call.takes_key:
+                    exchange.idempotency_key()  # a bad one is refused by every call alike
                 if call.access == "user":
                     exchange.identity()  # before the body: strangers cost little
                 body = await exchange.read_body()
                 await exchange.wait_for_min_index()
-                return await call.handler(exchange, body)
+                answer = await call.handler(exchange, body)
+                if call.tagged:
+                    answer = tagged(request, answer, shared=call.access != "user")
+                return answer
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer; unknown ones are logged
             refusal = self._refusal(error, exchange)
         return problem_answer(refusal, exchange.index or services.replica.applied_index)
@@ -140,7 +149,7 @@ class Gate:
         return problem_answer(Refusal("method-not-allowed", headers={"Allow": self._allow}), index)
 
     def _allow_origin(self, request: web.Request, response: web.Response) -> None:
-        response.headers["Vary"] = "Origin"
+        response.headers.add("Vary", "Origin")
         origin = request.headers["Origin"]
         if self._services.origins.allows(origin):
             response.headers["Access-Control-Allow-Origin"] = origin

@@ -12,10 +12,10 @@ from api.answers import json_answer, raw_json_answer
 from api.bookings import BOOK_PROBLEMS
 from api.calls import Call
 from api.exchange import Exchange
-from api.problems import Refusal, parameter_refusal
+from api.problems import Refusal
 from api.shapes import Body, BookingView, Instant, Name, SlotCount
 from api.timegrid import grid_for, rfc3339_of_cell, rfc3339_of_ms, zone_of
-from api.views import etag, status_at
+from api.views import booking_etag, etag, status_at
 from api.wishes import LocalDate, LocalTime, carried_out, refusal_of, starter
 from statemachine.commands import BookSeat, MoveBooking
 from statemachine.records import Booking, Step, StepKind
@@ -59,7 +59,7 @@ async def move(exchange: Exchange, body: MoveBody) -> web.Response:
         raise Refusal("invalid-body", errors=[("", "says nothing that would change")])
     stays = body.date is None and body.time is None and body.starts_at is None
     start_of = None if stays else starter(body.starts_at, body.date, body.time)
-    expected = _if_match(exchange)
+    expected = exchange.if_match()
 
     def make(state: State) -> MoveBooking | None:
         booking = state.bookings.get(booking_id)
@@ -84,16 +84,6 @@ async def move(exchange: Exchange, body: MoveBody) -> web.Response:
     return raw_json_answer(text, outcome.index, extra=(etag(booking.revision),))
 
 
-def _if_match(exchange: Exchange) -> str | None:
-    """The revision that `If-Match` names; None without one, or for any."""
-    text = exchange.request.headers.get("If-Match", "*").strip()
-    if text == "*":
-        return None
-    if len(text) < 3 or len(text) > 66 or text[0] != '"' or text[-1] != '"' or '"' in text[1:-1]:
-        raise parameter_refusal("If-Match", 'must be one ETag such as "12.0", or *')
-    return text[1:-1]
-
-
 async def history(exchange: Exchange, _: None) -> web.Response:
     """`GET /api/v1/bookings/{booking_id}/history`."""
     identity = exchange.identity()
@@ -103,13 +93,14 @@ async def history(exchange: Exchange, _: None) -> web.Response:
     if booking is None or (booking.user_id != user.id and user.role != "admin"):
         raise Refusal("booking-not-found")
     steps = [_step_view(step, state) for step in state.history_of(booking)]
-    if status_at(booking, exchange.services.replica.now_ms()) == "completed":
+    status = status_at(booking, exchange.services.replica.now_ms())
+    if status == "completed":
         space = state.spaces.get(booking.space_id)
         ended = rfc3339_of_cell(booking.end_cell, zone_of(space.timezone) if space else UTC)
         last = steps[-1]
         place = (last.space_id, last.seat_id, last.starts_at, last.ends_at)
         steps.append(StepView("completed", ended, None, None, *place, None))
-    return json_answer(StepsView(steps), exchange.index, extra=(etag(booking.revision),))
+    return json_answer(StepsView(steps), exchange.index, extra=(booking_etag(booking, state, status),))
 
 
 def _step_view(step: Step, state: State) -> StepView:
@@ -151,6 +142,7 @@ CALLS = (
         {200: BookingView},
         body=MoveBody,
         problems=MOVE_PROBLEMS,
+        matched=True,
     ),
     Call(
         "GET",

@@ -151,7 +151,8 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     bookings = [state.bookings[each] for each in series.booking_ids]
     items = [booking_view(booking, state, status_at(booking, now_ms)) for booking in bookings]
     view = SeriesView(series.id, series.user_id, series.rule, items)
-    return json_answer(view, exchange.index, extra=(etag(series.revision),))
+    shown = [(item.revision, item.status, item.timezone, item.seat_label) for item in items]
+    return json_answer(view, exchange.index, extra=(etag(series.revision, shown),))
 
 
 async def cancel(exchange: Exchange, body: RestBody) -> web.Response:

@@ -284,3 +284,7 @@ class ProblemView(Struct, frozen=True, omit_defaults=True):
         None
     )
     items: list[PlacedView] = []
+    parameter: Annotated[str, Meta(description="The parameter or header that is meant.")] = ""
+    incident: Annotated[str, Meta(description="Under which name the node has logged what happened.")] = ""
+    newest: Annotated[int | None, Meta(description="The newest index that the node knows.")] = None
+    oldest: Annotated[int | None, Meta(description="The oldest index that the node remembers.")] = None

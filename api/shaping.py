@@ -20,7 +20,7 @@ from api.answers import json_answer
 from api.calls import Call, choice
 from api.closing import closing_of
 from api.exchange import Exchange
-from api.problems import Refusal, parameter_refusal
+from api.problems import Refusal
 from api.shaped import details_after, merged_rules, new_details, new_space, rules_with_days
 from api.shapes import AffectedView, Body
 from api.space_shapes import (
@@ -34,7 +34,7 @@ from api.space_shapes import (
     SpaceChangeBody,
     SpaceChangeView,
 )
-from api.views import booking_view, etag, is_retired, seat_view, space_view
+from api.views import booking_view, etag, is_retired, seat_view, space_etag, space_view
 from api.wishes import carried_out, refusal_of
 from statemachine.commands import Command, Consent, CreateSpace, PutSeat, ReviseSpace
 from statemachine.outcomes import Outcome
@@ -44,7 +44,6 @@ from statemachine.spaces import affected_by_revision, affected_by_seat, rules_of
 from statemachine.state import State
 
 MAX_LISTED = 200  # affected bookings in one answer; `count` tells of all
-MAX_ETAG_CHARACTERS = 66
 
 Make = Callable[[State], Command | None]
 
@@ -64,7 +63,8 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     space = state.spaces.get(_space_id(exchange))
     if space is None:
         raise Refusal("not-found", "There is no such space.")
-    return json_answer(_managed_view(space, state), exchange.index, extra=(etag(space.revision),))
+    view = _managed_view(space, state)
+    return json_answer(view, exchange.index, extra=(space_etag(view.space, more_seats=view.retired_seats),))
 
 
 async def create(exchange: Exchange, body: NewSpaceBody) -> web.Response:
@@ -216,12 +216,9 @@ async def _base(exchange: Exchange) -> Callable[[Space], str]:
     """The revision that a change names. With `If-Match` a space of another revision is given an impossible one: the log then
     answers a repeated request as the first time, and refuses a new one.
     """
-    text = exchange.request.headers.get("If-Match", "*").strip()
-    if text == "*":
+    expected = exchange.if_match()
+    if expected is None:
         return lambda space: space.revision
-    if not 3 <= len(text) <= MAX_ETAG_CHARACTERS or text[0] != '"' or text[-1] != '"' or '"' in text[1:-1]:
-        raise parameter_refusal("If-Match", 'must be one ETag such as "12.0", or *')
-    expected = text[1:-1]
     await exchange.read_state()  # not an older look than the one that the ETag is from
     return lambda space: space.revision if space.revision == expected else ""
 
@@ -289,18 +286,18 @@ CALLS = (
     ),
     Call(
         "PATCH", _ONE, "Change a space", revise, {200: SpaceChangeView}, body=SpaceChangeBody, query=(DRY_RUN,),
-        problems=_CHANGE_PROBLEMS,
+        problems=_CHANGE_PROBLEMS, matched=True,
     ),
     Call(
         "POST", _ONE + "/days", "Set the hours of some dates", set_days, {200: SpaceChangeView}, body=DaysBody, query=(DRY_RUN,),
-        problems=_CHANGE_PROBLEMS,
+        problems=_CHANGE_PROBLEMS, matched=True,
     ),
     Call(
         "POST", _ONE + "/seats", "Add a seat", add_seat, {201: SpaceChangeView}, body=NewSeatBody,
-        problems=("not-found", "revision-changed", "seat-exists", "too-many-seats", "invalid-parameter", *_PROBLEMS),
+        problems=("not-found", "revision-changed", "seat-exists", "too-many-seats", "invalid-parameter", *_PROBLEMS), matched=True,
     ),
     Call(
         "PATCH", _ONE + "/seats/{seat_id}", "Change a seat", revise_seat, {200: SpaceChangeView}, body=SeatChangeBody,
-        query=(DRY_RUN,), problems=_CHANGE_PROBLEMS,
+        query=(DRY_RUN,), problems=_CHANGE_PROBLEMS, matched=True,
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from api.exchange import Exchange
 from api.problems import Refusal, parameter_refusal
 from api.shapes import AvailabilityView
 from api.space_shapes import MAX_TITLE_CHARACTERS, SpacesView, SpaceView
-from api.views import etag, is_retired, space_view
+from api.views import is_retired, space_etag, space_view
 from statemachine.premises import Attribute
 from statemachine.records import Space
 from statemachine.state import State
@@ -62,7 +62,8 @@ async def get_space(exchange: Exchange, _: None) -> web.Response:
     """One space."""
     state = await exchange.read_state()
     space = _space_in_path(exchange, state)
-    return json_answer(space_view(space, state), exchange.index, extra=(etag(space.revision),))
+    view = space_view(space, state)
+    return json_answer(view, exchange.index, extra=(space_etag(view),))
 
 
 async def availability(exchange: Exchange, _: None) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import date
 from typing import Literal
@@ -171,9 +172,35 @@ def views_of(alternatives: Iterable[Alternative], state: State) -> list[Alternat
     return views
 
 
-def etag(revision: str) -> tuple[str, str]:
-    """The header that names a revision."""
-    return "ETag", f'"{revision}"'
+def etag(revision: str, *besides: object) -> tuple[str, str]:
+    """The header that names a revision.
+
+    A strong ETag promises equal bytes (RFC 9110, 8.8.1), and some views depend on more than the revision: on time, or on the record
+    of another resource. `besides` are the values of that; where all are empty, the revision says everything. `If-Match` looks at
+    the revision alone (`Exchange.if_match`).
+    """
+    if not any(besides):
+        return "ETag", f'"{revision}"'
+    digest = hashlib.blake2b(repr(besides).encode(), digest_size=4).hexdigest()
+    return "ETag", f'"{revision}-{digest}"'
+
+
+def booking_etag(booking: Booking, state: State, status: Status) -> tuple[str, str]:
+    """The ETag of a booking's view, which also shows what its space is called and where its clocks are."""
+    space = state.spaces.get(booking.space_id)
+    changed_since = space is not None and _place(space.revision) > _place(booking.revision)
+    derived = "" if status == booking.status else status
+    return etag(booking.revision, derived, space.revision if space is not None and changed_since else "")
+
+
+def space_etag(view: SpaceView, *, more_seats: Iterable[SeatView] = ()) -> tuple[str, str]:
+    """The ETag of a space's view, from which outages vanish once they are over."""
+    return etag(view.revision, sum(len(seat.outages) for seat in (*view.seats, *more_seats)))
+
+
+def _place(revision: str) -> tuple[int, int]:
+    index, _, position = revision.partition(".")
+    return int(index), int(position)
 
 
 def _clock(minutes: int) -> str:

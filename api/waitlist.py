@@ -124,7 +124,9 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     waiter = state.waiters.get(exchange.request.match_info["waiting_id"])
     if waiter is None or (waiter.user_id != user.id and user.role != "admin"):
         raise Refusal("waiting-not-found")
-    return json_answer(_view(state, waiter), exchange.index, extra=(etag(waiter.revision),))
+    view = _view(state, waiter)
+    shown = (view.status, view.position, view.starts_at)
+    return json_answer(view, exchange.index, extra=(etag(waiter.revision, shown),))
 
 
 async def leave(exchange: Exchange, body: EmptyBody) -> web.Response:

@@ -289,6 +289,7 @@ def steady(text: str) -> str:
     )
     text = re.sub(r"^(deskraft_\S+) .*$", r"\1 N", text, flags=re.MULTILINE)
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST", text)
+    text = re.sub(r'^(ETag: "(?:[\d.]+-)?)[0-9a-f]{8,}"', r'\1HASH"', text, flags=re.MULTILINE)
     return re.sub(r"\b\d+(\.\d+)?\b(?!:)", "N", text)
 
 

@@ -65,6 +65,18 @@ def test_every_route_is_told() -> None:
             )
 
 
+def test_what_each_call_heeds_is_told() -> None:
+    def word(heeded: bool) -> str:
+        return "yes" if heeded else "–"
+
+    wanted = [
+        f"| `{call.method} {call.path}` | {word(call.takes_key)} | {word(call.matched)} | {word(call.tagged)} | {word(call.paged)} |"
+        for call in API_CALLS
+    ]
+    told = re.findall(r"^\| `[A-Z]+ /.*` \| .* \| .* \| .* \| .* \|$", page("api.md"), re.MULTILINE)
+    assert sorted(told) == sorted(wanted)
+
+
 def test_every_problem_is_told_with_its_status() -> None:
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page("api.md"), re.MULTILINE))
     assert rows == {code: str(kind.status) for code, kind in KINDS.items()}
