@@ -1,4 +1,6 @@
-"""What a change of hours closes: the time that is open before it and not after, as ranges of cells.
+"""What a change of hours closes, and the slots that it leaves to those who wait.
+
+The first is the time that is open before it and not after, as ranges of cells.
 
 Found here, because the log knows no time zones. Only days on which the change makes a difference are looked at; a change of
 the week or of the zone is followed until some time after the last accepted booking, and says so (`until_cell`): the log
@@ -8,13 +10,14 @@ refuses it when a booking has been made beyond that meanwhile, and it is found a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 
 from api.problems import Refusal
-from api.timegrid import FIRST_YEAR, LAST_YEAR, open_cells
-from statemachine.limits import MAX_BOOKING_CELLS, MAX_CELL, MAX_CLOSING_RANGES
+from api.timegrid import FIRST_YEAR, LAST_YEAR, local_date, open_cells, window_of
+from statemachine.limits import MAX_BOOKING_CELLS, MAX_CELL, MAX_CLOSING_RANGES, MAX_LINE_WINDOWS
 from statemachine.premises import Hours, SpaceRules, hours_on
 from statemachine.records import CELL_MS, CELLS_PER_DAY, Space
+from statemachine.refitting import line_of
 from statemachine.spaces import live_bookings_of_seat, without
 from statemachine.state import State
 
@@ -53,6 +56,21 @@ def closing_of(
     if len(closing) > MAX_CLOSING_RANGES:
         raise Refusal("change-too-wide", "It closes too many stretches of time at once.")
     return tuple(closing), until_cell
+
+
+def windows_of_line(state: State, space: Space, after: SpaceRules) -> tuple[tuple[int, int], ...]:
+    """The slots by new rules of the days on which somebody waits, the earliest days if there are very many. `space` is as it
+    will be.
+    """
+    days: set[date] = set()
+    for waiter in line_of(state, space.id):
+        day = local_date(space, waiter.want.start_cell) - timedelta(days=1)
+        last = local_date(space, waiter.end_cell) + timedelta(days=1)
+        while day <= last:
+            days.add(day)
+            day += timedelta(days=1)
+    windows = (window_of(space, day, after) for day in sorted(days)[:MAX_LINE_WINDOWS])
+    return tuple((each.start_cell, each.slot_count) for each in windows if each.slot_count)
 
 
 def _days_of_exceptions(before: SpaceRules, after: SpaceRules) -> Iterable[int]:

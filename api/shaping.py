@@ -15,10 +15,11 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
+from msgspec import structs
 
 from api.answers import json_answer
 from api.calls import Call, choice
-from api.closing import closing_of
+from api.closing import closing_of, windows_of_line
 from api.exchange import Exchange
 from api.problems import Refusal
 from api.shaped import details_after, merged_rules, new_details, new_space, rules_with_days
@@ -139,8 +140,10 @@ async def _shape(
         zone = given.get("timezone", space.timezone)
         closing, until_cell = closing_of(state, space, before, rules, zone, now_ms)
         name, slot_minutes = given.get("name", space.name), given.get("slot_minutes", space.slot_minutes)
+        shaped = structs.replace(space, timezone=zone, slot_minutes=slot_minutes)
+        windows = windows_of_line(state, shaped, rules)
         return ReviseSpace(
-            space_id, base_of(space), name, zone, slot_minutes, rules, closing, until_cell, _consent(body)
+            space_id, base_of(space), name, zone, slot_minutes, rules, closing, until_cell, _consent(body), windows
         )  # fmt: skip
 
     return await _carry_out(exchange, body, make)

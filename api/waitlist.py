@@ -20,6 +20,7 @@ from api.views import etag
 from api.wishes import LocalDate, LocalTime, carried_out, refusal_of, starter, wish
 from statemachine.commands import JoinWaitlist, LeaveWaitlist
 from statemachine.records import Space
+from statemachine.refitting import is_fit
 from statemachine.state import State
 from statemachine.waiters import Waiter
 from statemachine.waitlist import position_of
@@ -39,7 +40,7 @@ class JoinBody(Body, frozen=True, omit_defaults=True):
 
 
 class WaitingView(Struct, frozen=True):
-    """A place in a line. `outdated`: the rules of the space have changed since; join again."""
+    """A place in a line. `outdated`: it no longer fits the hours of the space."""
 
     id: str
     space_id: str
@@ -90,7 +91,7 @@ def _view(state: State, waiter: Waiter) -> WaitingView:
     space = state.spaces.get(want.space_id)
     zone = zone_of(space.timezone if space else "UTC")
     status: Literal["waiting", "promoted", "outdated"] = waiter.status
-    if waiter.status == "waiting" and (space is None or space.revision != want.grid.rules_revision):
+    if waiter.status == "waiting" and (space is None or not is_fit(waiter, space)):
         status = "outdated"
     return WaitingView(
         id=waiter.id,

@@ -188,7 +188,7 @@ class GivenUp(Struct, frozen=True):
 
 
 class Waiting(Struct, frozen=True):
-    """A place in a line, or a booking that was got by waiting. `position` 1 is the next; "outdated": join again."""
+    """A place in a line, or a booking that was got by waiting. `position` 1 is the next; "outdated": it does not fit the hours."""
 
     id: str
     space_id: str

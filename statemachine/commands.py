@@ -154,7 +154,8 @@ class CreateSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
 class ReviseSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=9):
     """How a space is from now on, all but its seats, worked out from its revision `base_revision`.
 
-    `closing` is the time that is open before the change and not after it, as ranges of cells up to `until_cell`.
+    `closing` is the time that is open before the change and not after it, as ranges of cells up to `until_cell`. `windows`
+    are the slots after it, `(start_cell, slot_count)` in rising order, of the days on which somebody waits.
     """
 
     space_id: str
@@ -166,6 +167,7 @@ class ReviseSpace(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     closing: tuple[tuple[int, int], ...]
     until_cell: int
     consent: Consent
+    windows: tuple[tuple[int, int], ...] = ()
 
 
 class PutSeat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=10):

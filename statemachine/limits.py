@@ -40,6 +40,7 @@ MAX_SEATS_PER_SPACE = 1_000
 MAX_SPECIAL_DAYS = 300  # ranges of dates with other hours in one space; nodes answer invalid-body
 MAX_OUTAGES = 32  # of one seat, those that are over left out; nodes answer invalid-body
 MAX_CLOSING_RANGES = 4_096  # that travel with one change; nodes answer change-too-wide
+MAX_LINE_WINDOWS = 4_096  # that travel with one change; who waits on the days beyond is outdated
 MAX_PLACE = 1_000_000  # x and y on the plan; nodes answer invalid-body
 MAX_GRID_WINDOWS = 64
 MAX_WINDOW_SLOTS = 2 * 288

@@ -50,6 +50,7 @@ from statemachine.premises import (
     seat_name,
 )
 from statemachine.records import CELL_MINUTES, CELL_MS, Booking, Seat, Space
+from statemachine.refitting import are_windows_sound, offer_seat, refit, serve_all, take_along
 from statemachine.tables import Entry, Tables
 from statemachine.users import MINUTES_PER_DAY, is_space_sound
 
@@ -100,13 +101,15 @@ def revise_space(tables: Tables, entry: Entry, envelope: Envelope, command: Revi
     space = Space(
         before.id, command.name, command.timezone, opens, closes, command.slot_minutes, before.seats, entry.revision
     )  # fmt: skip
-    was_retired = rules_of(tables, before.id).retired
+    was = rules_of(tables, before.id)
     tables.put_space(space)
     tables.put_space_rules(command.rules)
+    anew = refit(tables, before, was, command.windows)
     position = entry.record(SpaceRevised(space, command.rules, actor, entry.now_ms))
     retired = command.rules.retired
-    what = "space-revised" if retired == was_retired else "space-retired" if retired else "space-restored"
+    what = "space-revised" if retired == was.retired else "space-retired" if retired else "space-restored"
     _settle(tables, entry, actor, touched, command.consent)
+    serve_all(tables, entry, anew)
     cancelled = len(touched) if command.consent.then == "cancel" else 0
     detail = _told(touched, cancelled, command.consent.reason)
     audit.record(tables, entry.index, position, actor, what, space.id, detail)
@@ -137,6 +140,7 @@ def put_seat(tables: Tables, entry: Entry, envelope: Envelope, command: PutSeat)
     if refusal is not None:
         return refusal
     listed = any(seat.id == details.seat_id for seat in space.seats)
+    freed = _freed(tables, details, listed=listed)
     revised = Space(
         space.id, space.name, space.timezone, space.opens_minutes, space.closes_minutes, space.slot_minutes,
         _seats_with(space.seats, details), entry.revision,
@@ -146,8 +150,10 @@ def put_seat(tables: Tables, entry: Entry, envelope: Envelope, command: PutSeat)
         rules_of(tables, space.id)
     )  # from now on bookings look at what administrators have set
     tables.put_seat_details(details)
+    take_along(tables, space)
     position = entry.record(SeatRevised(details, revised.revision, actor, entry.now_ms))
     _settle(tables, entry, actor, touched, command.consent)
+    offer_seat(tables, entry, details, freed)
     cancelled = len(touched) if command.consent.then == "cancel" else 0
     what = "seat-added" if command.new else "seat-retired" if listed and details.retired else "seat-revised"
     detail = _told(touched, cancelled, command.consent.reason)
@@ -179,8 +185,7 @@ def affected_by_seat(tables: Tables, details: SeatDetails, now_ms: int) -> list[
     live = live_bookings_of_seat(tables, details.space_id, details.seat_id, now_ms)
     if details.retired:
         return [] if before is not None and before.retired else _in_order(live)
-    known = [(each.start_cell, each.end_cell) for each in before.outages] if before is not None else []
-    fresh = without([(each.start_cell, each.end_cell) for each in details.outages], known)
+    fresh = without(_ranges_of(details), _ranges_of(before) if before is not None else [])
     return _in_order([booking for booking in live if _meets(booking, fresh)])
 
 
@@ -271,6 +276,18 @@ def _settle(tables: Tables, entry: Entry, actor: str, touched: list[Booking], co
             give_up(tables, entry, booking, actor, consent.reason)
 
 
+def _freed(tables: Tables, details: SeatDetails, *, listed: bool) -> Ranges:
+    """When a seat can be had after a change and could not before, were nobody to have booked it."""
+    before = tables.details_of(details.space_id, details.seat_id)
+    if not listed:
+        return ((0, MAX_CELL),)
+    return () if before is None else without(_ranges_of(before), _ranges_of(details))
+
+
+def _ranges_of(details: SeatDetails) -> Ranges:
+    return [(each.start_cell, each.end_cell) for each in details.outages]
+
+
 def _told(touched: list[Booking], cancelled: int, reason: str) -> str:
     if not touched:
         return reason
@@ -322,6 +339,7 @@ def _is_revision_sound(command: ReviseSpace) -> bool:
         and all(0 <= limit <= MAX_CELL for limit in limits)
         and len(command.closing) <= MAX_CLOSING_RANGES
         and _are_ranges(command.closing)
+        and are_windows_sound(command.windows)
     )
 
 
@@ -334,7 +352,7 @@ def _are_details_sound(details: SeatDetails) -> bool:
         and list(details.attributes) == sorted(set(details.attributes))
         and all(place is None or 0 <= place <= MAX_PLACE for place in (details.x, details.y))
         and len(outages) <= MAX_OUTAGES
-        and _are_ranges([(each.start_cell, each.end_cell) for each in outages])
+        and _are_ranges(_ranges_of(details))
         and all(len(each.reason) <= MAX_REASON_CHARS for each in outages)
     )
 

@@ -1,14 +1,14 @@
 """Waiting for a place that somebody has.
 
-**No gap.** Whatever frees cells (cancelling, moving, releasing) offers them to the line in the same entry, before anything else
-can be decided. Nobody can be quicker than the line, however fast their program is.
+**No gap.** Whatever frees cells (cancelling, moving, releasing; a change of the space, by `refitting.py`) offers them to the line in
+the same entry, before anything else can be decided. Nobody can be quicker than the line, however fast their program is.
 
 **Order.** Who waited first is asked first; the order is that of the log, so every member promotes the same person. Somebody
 whose wish does not fit what became free, or whom a policy forbids the booking at that moment, keeps their place and is
 passed over. Who joins the line while the place is free gets it at once.
 
-**An end.** Waiting ends when its time begins: by itself (`due.py`). A wish was fitted to the rules of the space as they were; when
-those have changed it can no longer be judged here and is passed over, and its owner is shown that it is outdated.
+**An end.** Waiting ends when its time begins: by itself (`due.py`). A wish that no longer fits the hours of its space is passed over, and
+its owner is shown that it is outdated (`refitting.py`).
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ def join_waitlist(tables: Tables, entry: Entry, envelope: Envelope, command: Joi
             tables.drop_waiter(other)  # what is kept only to be looked at makes room
     position = entry.record(WaitingBegun(waiter, entry.now_ms))
     tables.put_waiter(waiter)
-    space = tables.spaces[want.space_id]
-    for seat_id in [want.seat_id] if want.seat_id else [each.id for each in space.seats[:MAX_SEATS_EXAMINED]]:
-        if _promote(tables, entry, waiter, seat_id):
-            break
+    serve(tables, entry, waiter)
     return Outcome("ok", entry.index, position, tables.waiters[waiter.id])
 
 
@@ -131,10 +128,19 @@ def offer(tables: Tables, entry: Entry, space_id: str, seat_id: str, start_cell:
             and waiter.want.start_cell < end_cell
             and start_cell < waiter.end_cell
         ):
-            _promote(tables, entry, waiter, seat_id)
+            promote(tables, entry, waiter, seat_id)
 
 
-def _promote(tables: Tables, entry: Entry, waiter: Waiter, seat_id: str) -> bool:
+def serve(tables: Tables, entry: Entry, waiter: Waiter) -> None:
+    """Give a waiter the first seat that they would take and may have, if there is one."""
+    want = waiter.want
+    seats = tables.spaces[want.space_id].seats[:MAX_SEATS_EXAMINED]
+    for seat_id in [want.seat_id] if want.seat_id else [each.id for each in seats]:
+        if promote(tables, entry, waiter, seat_id):
+            break
+
+
+def promote(tables: Tables, entry: Entry, waiter: Waiter, seat_id: str) -> bool:
     """Book the seat for the waiter, if it is to be had and they may have it."""
     want = _with_seat(waiter.want, seat_id)
     standing = tables.standings.get(waiter.user_id)

@@ -68,3 +68,27 @@ async def test_wishes_that_cannot_be(node: Node) -> None:
     past = PLACE | {"starts_at": "2026-11-01T10:00:00+03:00"}
     await expect_problem(await node.post(WAITLIST, past, token), 422, "past")
     await expect_problem(await node.post(WAITLIST, PLACE), 401, "unauthenticated")
+
+
+async def test_the_line_through_changes_of_the_space(node: Node) -> None:
+    """A name, other hours, a closure and its end, over HTTP: the slots of the days on which somebody waits travel along."""
+    alice, bob, admin = await node.user(), await node.user("bob"), await node.admin()
+    booking = await (await node.post(BOOKINGS, PLACE, alice)).json()
+    waiting = (await (await node.post(WAITLIST, PLACE, bob)).json())["id"]
+    hq = "/api/v1/admin/spaces/hq"
+    assert (await node.patch(hq, {"name": "Another name"}, admin)).status == 200
+    assert (
+        await node.patch(hq, {"hours": {"tue": {"opens": "09:00", "closes": "21:00"}}}, admin)
+    ).status == 200
+    assert (await seen(node, waiting, bob))["status"] == "waiting"
+    closing = {"first": "2026-12-01", "if_affected": "cancel"}
+    problem = await expect_problem(await node.post(hq + "/days", closing, admin), 409, "affected-changed")
+    assert (
+        await node.post(hq + "/days", closing | {"affected_token": problem["affected"]["token"]}, admin)
+    ).status == 200
+    assert (await seen(node, waiting, bob))["status"] == "outdated"
+    opening = {"first": "2026-12-01", "usual": True}
+    assert (await node.post(hq + "/days", opening, admin)).status == 200
+    assert (await seen(node, waiting, bob))["status"] == "promoted"
+    view = await (await node.get(f"{BOOKINGS}/{booking['id']}", alice)).json()
+    assert view["status"] == "cancelled"
