@@ -7,6 +7,7 @@ variable that has one, and a node where it is not set does not start (`with_pass
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
@@ -27,6 +28,8 @@ _SECURITIES: tuple[Security, ...] = ("none", "starttls", "tls")
 DEFAULT_PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
 MAX_ALLOWED_HOSTS = 100
 MAX_NATS_SERVERS = 9
+MAX_NATS_REPLICAS = 5  # JetStream's own limit
+MAX_DUPLICATE_MINUTES = 24 * 60  # the broker keeps the ids of that time in memory
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENV_RULE = "the name of an environment variable expected"
@@ -56,8 +59,19 @@ class Smtp:
 
 
 @dataclass(frozen=True)
+class NatsTls:
+    """Files of PEM for `tls://` servers: whose certificates are trusted (None: the system's), and who we are (None: nobody asks)."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class Nats:
-    """NATS servers with JetStream. Events go to `<prefix>.<type of the event without "deskraft.">` in the stream `stream`."""
+    """NATS servers with JetStream. Events go to `<prefix>.<cluster>.<type of the event without "deskraft.">` in the stream `stream`, which
+    drops what comes twice within `duplicate_minutes` and is kept by `replicas` servers when it is made here.
+    """
 
     servers: tuple[str, ...]
     stream: str = "DESKRAFT"
@@ -65,6 +79,9 @@ class Nats:
     user: str = ""
     password_env: str = ""
     password: str = field(default="", repr=False)
+    duplicate_minutes: int = 60
+    replicas: int = 1
+    tls: NatsTls = field(default_factory=lambda: NatsTls())
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,7 @@ def take_outbox(top: Section, folder: Path) -> OutboxConfig:
     outbox = top.take_optional("outbox")
     return OutboxConfig(
         None if smtp is None else _smtp(*smtp, folder),
-        None if nats is None else _nats(*nats),
+        None if nats is None else _nats(*nats, folder),
         () if outbox is None else _webhook_allow(*outbox),
     )
 
@@ -160,7 +177,7 @@ def _page_url(key: str, text: str) -> str:
     return text.rstrip("/")
 
 
-def _nats(key: str, value: object) -> Nats:
+def _nats(key: str, value: object, folder: Path) -> Nats:
     section = Section(key, value)
     servers_key, servers_value = section.take("servers")
     servers = tuple(
@@ -172,15 +189,48 @@ def _nats(key: str, value: object) -> Nats:
     rule = "letters, digits, '-', '_'"
     stream = section.take_optional("stream")
     prefix = section.take_optional("prefix")
+    minutes = section.take_optional("duplicate_minutes")
+    replicas = section.take_optional("replicas")
     user, password_env = _log_in(section)
+    tls = _nats_tls(section, folder)
     section.close()
+    plain = [server for server in servers if not server.startswith("tls://") and not _is_loopback(server)]
+    if plain and (user or tls != NatsTls()):
+        raise Mistake(
+            servers_key, f"neither a password nor a certificate goes without TLS; use tls:// in {plain[0]}"
+        )
     return Nats(
         servers,
         Nats.stream if stream is None else take_text(*stream, _STREAM, f"{rule}, 64 at most"),
         Nats.prefix if prefix is None else take_text(*prefix, _SUBJECT, f"{rule}, and dots in between"),
         user,
         password_env,
+        duplicate_minutes=Nats.duplicate_minutes
+        if minutes is None
+        else take_whole(*minutes, 1, MAX_DUPLICATE_MINUTES),
+        replicas=Nats.replicas if replicas is None else take_whole(*replicas, 1, MAX_NATS_REPLICAS),
+        tls=tls,
     )
+
+
+def _nats_tls(section: Section, folder: Path) -> NatsTls:
+    files = {
+        name: folder / take_text(*given)
+        for name in ("ca_file", "cert_file", "key_file")
+        if (given := section.take_optional(name)) is not None
+    }
+    for name, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if name in files and other not in files:
+            raise Mistake(section.key(other), f"the key is missing; {name} stands beside it")
+    return NatsTls(files.get("ca_file"), files.get("cert_file"), files.get("key_file"))
+
+
+def _is_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _nats_server(key: str, value: object) -> str:

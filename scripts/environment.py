@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +60,20 @@ def ensure(extras: frozenset[str] = frozenset()) -> Path:
         )
         STAMP.write_text(json.dumps([wanted, *sorted(everything)]))
         return PYTHON
+
+
+def ensure_program(name: str, what_for: str) -> None:
+    """Install a program of Debian's package of the same name when it is missing; say so when that is not possible."""
+    if shutil.which(name) is not None:
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        say(f"installing {name} by apt-get, for {what_for}")
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", name]):
+            subprocess.run(["apt-get", *words], env=quiet, check=False)  # noqa: S603, S607 - the system's own; its words are shown
+        if shutil.which(name) is not None:
+            return
+    say(f"{name} is missing, for {what_for}; on Debian and Ubuntu: sudo apt-get install {name}")
 
 
 def say(text: str) -> None:

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 
-from environment import PYTHON, ROOT, VENV, SetupError, ensure
+from environment import PYTHON, ROOT, VENV, SetupError, ensure, ensure_program
 
 FRESH_SEEDS = 200
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
-Installs all that the tests need into .venv and runs every one of them: ruff (rules and format), mypy (strict),
+Installs all that the tests need into .venv, and nats-server by apt-get where that is possible, and runs every one of
+them: ruff (rules and format), mypy (strict),
 import-linter (the layers), pytest, and 200 fresh seeds of a simulated minute on all cores. Arguments go to pytest, for example:
 
   ./scripts/test tests/node -k secret
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         ensure(frozenset({"test"}))
+        ensure_program("nats-server", "the tests of the broker")
     except SetupError as error:
         print(f"scripts/test: {error}", file=sys.stderr)
         return 2

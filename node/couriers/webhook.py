@@ -18,33 +18,59 @@ import email.utils
 import re
 import socket
 import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractResolver
 
+from node.cloudevents import story_of
+from node.couriers import Delivered, Delivery, Gone, Result, Retry
 from node.couriers.addresses import (
     AllowedHosts,
     BadUrlError,
     refuse_literal,
     target_of,
 )
-from node.couriers.signing import signature_header
+from node.couriers.signing import SigningKeys, signature_header
+from statemachine.events import Event
+from statemachine.sinks import Place, Sink
+from statemachine.state import State
 
 TOTAL_SECONDS = 9.0  # of one attempt, from the look-up of the name to the head of the answer
 CONNECT_SECONDS = 4.0
 BODY_SECONDS = 1.0
 MAX_BODY_BYTES = 16 << 10  # read and thrown away, so that the connection can be used again
-MAX_CONNECTIONS = 16
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
 MAX_WHY_CHARACTERS = 200
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 USER_AGENT = "Deskraft-Webhooks/1"
 GONE = 410
+SERVES_NOBODY = frozenset({429, 502, 503, 504})  # another event would fare no better
 
 _DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent. `now_ms` is the time of the attempt."""
+
+    id: str
+    now_ms: int
+    payload: bytes
+
+    def headers(self, keys: Sequence[bytes]) -> dict[str, str]:
+        """With a signature by each key."""
+        seconds = self.now_ms // 1000
+        return {
+            "Content-Type": CONTENT_TYPE,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+            "webhook-id": self.id,
+            "webhook-timestamp": str(seconds),
+            "webhook-signature": signature_header(self.id, seconds, self.payload, keys),
+        }
 
 
 @dataclass(frozen=True)
@@ -54,93 +80,138 @@ class Answer:
     status: int
     retry_after_ms: int | None = None
 
-    @property
-    def good(self) -> bool:
-        """It has taken the event."""
-        return 200 <= self.status <= 299
-
 
 class PostFailedError(Exception):
-    """There was no answer; the message says why in a line that holds nothing of the receiver's making but its address."""
+    """There was no answer; the message says why in one line. `reached`: somebody was connected and has perhaps read it."""
+
+    def __init__(self, why: str, *, reached: bool) -> None:
+        super().__init__(why)
+        self.reached = reached
 
 
 class WebhookPoster:
-    """Makes signed requests. One for a node, made inside of its loop and closed with `close`."""
+    """Makes signed requests. Has connections from the first request until `close`, and again after it."""
 
     def __init__(
         self,
         allowed: AllowedHosts,
         *,
         resolver: AbstractResolver | None = None,
-        tls: ssl.SSLContext | bool = True,
+        tls: ssl.SSLContext | None = None,
         total_seconds: float = TOTAL_SECONDS,
-        now_seconds: Callable[[], float] = time.time,
     ) -> None:
         """`resolver` and `tls` (the certificates that are trusted) are the system's unless a test says otherwise."""
-        assert tls is not False, "certificates are always verified"
         self._allowed = allowed
-        self._now_seconds = now_seconds
         self._resolver = resolver
         self._tls = tls
-        self._limits = aiohttp.ClientTimeout(total=total_seconds, sock_connect=CONNECT_SECONDS)
-        self._public = self._session(strict=True)
-        self._named = self._session(strict=False)
+        self._limits = aiohttp.ClientTimeout(total=total_seconds, connect=CONNECT_SECONDS)
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     def _session(self, *, strict: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=MAX_CONNECTIONS,
-            ssl=self._tls,
-            resolver=self._resolver,
-            use_dns_cache=False,
-            family=socket.AF_UNSPEC,
-            socket_factory=self._allowed.strict_socket if strict else None,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=self._limits,
-        )
+        session = self._sessions.get(strict)
+        if session is None:
+            connector = aiohttp.TCPConnector(
+                limit=0,  # the runner bounds how many there are at once; a receiver that hangs must not hold up another's
+                ssl=self._tls or True,
+                resolver=self._resolver,
+                use_dns_cache=False,
+                family=socket.AF_UNSPEC,
+                socket_factory=self._allowed.strict_socket if strict else None,
+            )
+            session = self._sessions[strict] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,  # no proxy: it would connect where we would not
+                timeout=self._limits,
+            )
+        return session
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._public.close()
-        await self._named.close()
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
-    async def post(self, url: str, message_id: str, payload: bytes, keys: Sequence[bytes]) -> Answer:
+    async def post(self, url: str, message: Message, keys: Sequence[bytes]) -> Answer:
         """Send one message, signed with every key. Raises PostFailedError."""
         assert keys, "a webhook is never sent unsigned"
         try:
             target = target_of(url)
             refuse_literal(target, self._allowed)
         except BadUrlError as error:
-            raise PostFailedError(str(error)) from None
-        timestamp = int(self._now_seconds())
-        headers = {
-            "Content-Type": CONTENT_TYPE,
-            "User-Agent": USER_AGENT,
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature_header(message_id, timestamp, payload, keys),
-        }
-        session = self._named if self._allowed.has_name(target.host, target.port) else self._public
+            raise PostFailedError(str(error), reached=False) from None
+        session = self._session(strict=not self._allowed.has_name(target.host, target.port))
         try:
             async with session.post(
-                target.url, data=payload, headers=headers, allow_redirects=False
+                target.url, data=message.payload, headers=message.headers(keys), allow_redirects=False
             ) as response:
-                answer = Answer(
-                    response.status, _retry_after_ms(response.headers.get("Retry-After"), timestamp)
-                )
+                waits_ms = _retry_after_ms(response.headers.get("Retry-After"), message.now_ms)
                 await _throw_body_away(response)
-        except TimeoutError:
-            raise PostFailedError(f"no answer within {self._limits.total:g} s") from None
+                return Answer(response.status, waits_ms)
+        except TimeoutError as error:
+            reached = not isinstance(error, aiohttp.ConnectionTimeoutError)
+            seconds = self._limits.total if reached else self._limits.connect
+            raise PostFailedError(
+                f"{'no answer' if reached else 'no connection'} within {seconds:g} s", reached=reached
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise PostFailedError(_line(error)) from None
-        return answer
+            reached = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.InvalidURL))
+            raise PostFailedError(_line(error), reached=reached) from None
+
+
+class WebhookCourier:
+    """Tells webhooks what they want to hear."""
+
+    def __init__(self, keys: SigningKeys, poster: WebhookPoster) -> None:
+        self._keys = keys
+        self._poster = poster
+
+    def wants(self, sink: Sink, place: Place, event: Event, state: State) -> bool:
+        """By the types and the spaces that its administrator chose."""
+        webhook = sink.webhook
+        if webhook is None or not (webhook.types or webhook.space_ids):
+            return webhook is not None
+        story = story_of(event)
+        return _is_of(story.type, webhook.types) and (
+            not webhook.space_ids or any(space_id in webhook.space_ids for space_id in story.spaces)
+        )
+
+    async def deliver(self, delivery: Delivery) -> Result:
+        """One attempt."""
+        sink = delivery.sink
+        assert sink.webhook is not None
+        names = sink.webhook.keys_at(delivery.now_ms)
+        keys = [key for name in names if (key := self._keys.raw(sink.id, name)) is not None]
+        if not keys:
+            return Retry(
+                "its key came from a line that is no longer in the secret file: rotate it", away=True
+            )
+        message = Message(delivery.event_id, delivery.now_ms, msgspec.json.encode(delivery.cloud))
+        try:
+            answer = await self._poster.post(sink.webhook.url, message, keys)
+        except PostFailedError as error:
+            return Retry(str(error), away=not error.reached)
+        return result_of(answer)
+
+    async def close(self) -> None:
+        """Let connections go."""
+        await self._poster.close()
+
+
+def result_of(answer: Answer) -> Result:
+    """What an answer means."""
+    status = answer.status
+    if 200 <= status <= 299:
+        return Delivered()
+    if status == GONE:
+        return Gone("answered 410 Gone")
+    redirect = ", a redirect, which is not followed" if 300 <= status <= 399 else ""
+    return Retry(f"answered {status}{redirect}", answer.retry_after_ms, away=status in SERVES_NOBODY)
+
+
+def _is_of(kind: str, wanted: Sequence[str]) -> bool:
+    """Whether a type is one of these, or begins with one of them and a dot."""
+    return not wanted or any(kind == each or kind.startswith(f"{each}.") for each in wanted)
 
 
 async def _throw_body_away(response: aiohttp.ClientResponse) -> None:
@@ -156,7 +227,7 @@ async def _throw_body_away(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-def _retry_after_ms(text: str | None, now_seconds: int) -> int | None:
+def _retry_after_ms(text: str | None, now_ms: int) -> int | None:
     """`Retry-After` as RFC 9110, section 10.2.3, has it: seconds or a date. What is neither counts as absent."""
     if text is None:
         return None
@@ -164,7 +235,7 @@ def _retry_after_ms(text: str | None, now_seconds: int) -> int | None:
         seconds = float(text)
     else:
         try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now_seconds
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now_ms / 1000
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return int(min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS) * 1000)

@@ -19,9 +19,10 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from node.couriers import Delivered, Gone, Retry
 from node.couriers.addresses import AllowedHosts
 from node.couriers.signing import SigningKeys
-from node.couriers.webhook import MAX_BODY_BYTES, PostFailedError, WebhookPoster
+from node.couriers.webhook import MAX_BODY_BYTES, Answer, Message, PostFailedError, WebhookPoster, result_of
 from node.secret import Secret
 from tests.node.couriers.receiver import Received, Receiver, answering, hang, receiving
 
@@ -35,6 +36,11 @@ PAYLOAD = json.dumps(
 LOOPBACK = AllowedHosts.of(["127.0.0.1"])
 
 
+def message(event_id: str, at_seconds: float | None = None) -> Message:
+    """One of now."""
+    return Message(event_id, int(1000 * (time.time() if at_seconds is None else at_seconds)), PAYLOAD)
+
+
 @asynccontextmanager
 async def posting(allowed: AllowedHosts = LOOPBACK, **settings: Any) -> AsyncIterator[WebhookPoster]:
     poster = WebhookPoster(allowed, **settings)
@@ -46,8 +52,8 @@ async def posting(allowed: AllowedHosts = LOOPBACK, **settings: Any) -> AsyncIte
 
 async def test_the_reference_library_verifies() -> None:
     async with receiving() as receiver, posting() as poster:
-        answer = await poster.post(receiver.url, "7.0", PAYLOAD, [RAW])
-        assert answer.good and answer.status == 204
+        answer = await poster.post(receiver.url, message("7.0"), [RAW])
+        assert answer.status == 204
         sent = receiver.received[0]
         assert sent.id == "7.0" and sent.body == PAYLOAD
         assert sent.headers["content-type"].startswith("application/cloudevents+json")
@@ -56,7 +62,7 @@ async def test_the_reference_library_verifies() -> None:
 
 async def test_what_was_changed_on_the_way_is_not_verified() -> None:
     async with receiving() as receiver, posting() as poster:
-        await poster.post(receiver.url, "7.0", PAYLOAD, [RAW])
+        await poster.post(receiver.url, message("7.0"), [RAW])
         sent = receiver.received[0]
         now = int(sent.headers["webhook-timestamp"])
         for changed in (
@@ -66,8 +72,8 @@ async def test_what_was_changed_on_the_way_is_not_verified() -> None:
         ):
             with pytest.raises(WebhookVerificationError):
                 changed.verify(SHOWN)
-    async with receiving() as receiver, posting(now_seconds=lambda: time.time() - 600) as poster:
-        await poster.post(receiver.url, "7.0", PAYLOAD, [RAW])
+    async with receiving() as receiver, posting() as poster:
+        await poster.post(receiver.url, message("7.0", time.time() - 600), [RAW])
         with pytest.raises(WebhookVerificationError, match="too old"):
             receiver.received[0].verify(SHOWN)
 
@@ -77,10 +83,10 @@ async def test_two_keys_sign_while_one_follows_the_other() -> None:
     raw, shown = KEYS.raw("wh1", other), KEYS.shown("wh1", other)
     assert raw is not None and shown is not None and shown != SHOWN
     async with receiving() as receiver, posting() as poster:
-        await poster.post(receiver.url, "7.0", PAYLOAD, [raw, RAW])
+        await poster.post(receiver.url, message("7.0"), [raw, RAW])
         receiver.received[0].verify(SHOWN)
         receiver.received[0].verify(shown)
-        await poster.post(receiver.url, "7.0", PAYLOAD, [raw])
+        await poster.post(receiver.url, message("7.0"), [raw])
         receiver.received[1].verify(shown)
         with pytest.raises(WebhookVerificationError):
             receiver.received[1].verify(SHOWN)
@@ -100,15 +106,15 @@ def test_keys_are_of_one_endpoint_and_one_line() -> None:
 async def test_any_2xx_is_success(status: int) -> None:
     async with receiving() as receiver, posting() as poster:
         receiver.behave = answering(status)
-        assert (await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])).good
+        assert result_of(await poster.post(receiver.url, message("1.0"), [RAW])) == Delivered()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_a_failure_and_not_followed(status: int) -> None:
     async with receiving() as receiver, posting() as poster:
         receiver.behave = answering(status, Location=f"http://127.0.0.1:{receiver.port}/other")
-        answer = await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])
-        assert not answer.good and answer.status == status
+        answer = await poster.post(receiver.url, message("1.0"), [RAW])
+        assert isinstance(result_of(answer), Retry) and answer.status == status
         assert [sent.path for sent in receiver.received] == ["/hook"]
 
 
@@ -126,7 +132,7 @@ async def test_retry_after(text: str, low: int, high: int) -> None:
     async with receiving() as receiver, posting() as poster:
         in_a_minute = formatdate(time.time() + 60, usegmt=True)
         receiver.behave = answering(503, Retry_After=in_a_minute if text == "in a minute" else text)
-        answer = await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])
+        answer = await poster.post(receiver.url, message("1.0"), [RAW])
         assert answer.retry_after_ms is not None and low <= answer.retry_after_ms <= high + 30_000 * (
             high > low
         )
@@ -136,7 +142,7 @@ async def test_retry_after(text: str, low: int, high: int) -> None:
 async def test_an_unsound_retry_after_counts_as_absent(text: str) -> None:
     async with receiving() as receiver, posting() as poster:
         receiver.behave = answering(429, Retry_After=text)
-        assert (await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])).retry_after_ms is None
+        assert (await poster.post(receiver.url, message("1.0"), [RAW])).retry_after_ms is None
 
 
 async def test_one_who_hangs_is_left() -> None:
@@ -144,8 +150,42 @@ async def test_one_who_hangs_is_left() -> None:
         receiver.behave = hang
         begun = time.monotonic()
         with pytest.raises(PostFailedError, match="no answer within"):
-            await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])
+            await poster.post(receiver.url, message("1.0"), [RAW])
         assert time.monotonic() - begun < 5
+
+
+def test_what_answers_mean() -> None:
+    assert result_of(Answer(410)) == Gone("answered 410 Gone")
+    assert result_of(Answer(302)) == Retry("answered 302, a redirect, which is not followed")
+    assert result_of(Answer(500, 7_000)) == Retry("answered 500", 7_000)
+    assert result_of(Answer(404)) == Retry("answered 404")
+    for status in (429, 502, 503, 504):
+        assert result_of(Answer(status, 1)) == Retry(f"answered {status}", 1, away=True)
+
+
+async def test_whether_anybody_was_reached_is_told() -> None:
+    """A receiver that fails over one event must not stop the others; one that is not there stops them all."""
+    async with receiving() as receiver, posting(total_seconds=0.3) as poster:
+        receiver.behave = hang
+        with pytest.raises(PostFailedError) as caught:
+            await poster.post(receiver.url, message("1.0"), [RAW])
+        assert caught.value.reached
+        gone = receiver.url
+    async with posting() as poster:
+        for url in (gone, "http://8.8.8.8:0/", "http://10.0.0.1/"):
+            with pytest.raises(PostFailedError) as caught:
+                await poster.post(url, message("1.0"), [RAW])
+            assert not caught.value.reached
+    async with posting(resolver=Silent(), total_seconds=0.2) as poster:
+        with pytest.raises(PostFailedError):
+            await poster.post("http://silent.test/", message("1.0"), [RAW])
+
+
+async def test_a_poster_can_be_closed_and_used_again() -> None:
+    async with receiving() as receiver, posting() as poster:
+        for _ in range(2):
+            assert (await poster.post(receiver.url, message("1.0"), [RAW])).status == 204
+            await poster.close()
 
 
 async def test_an_endless_body_costs_its_bound_and_no_more() -> None:
@@ -162,10 +202,10 @@ async def test_an_endless_body_costs_its_bound_and_no_more() -> None:
 
     async with receiving() as receiver, posting() as poster:
         receiver.behave = endless
-        assert (await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])).good
+        assert (await poster.post(receiver.url, message("1.0"), [RAW])).status in (200, 204)
         assert written < 100 * MAX_BODY_BYTES  # the rest stood in buffers when the connection was cut
         receiver.behave = None
-        assert (await poster.post(receiver.url, "1.1", PAYLOAD, [RAW])).good
+        assert (await poster.post(receiver.url, message("1.1"), [RAW])).status in (200, 204)
 
 
 async def test_a_compressed_bomb_is_not_unpacked() -> None:
@@ -174,14 +214,14 @@ async def test_a_compressed_bomb_is_not_unpacked() -> None:
 
     async with receiving() as receiver, posting() as poster:
         receiver.behave = bomb
-        assert (await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])).good
+        assert (await poster.post(receiver.url, message("1.0"), [RAW])).status in (200, 204)
 
 
 async def test_cookies_are_not_kept() -> None:
     async with receiving() as receiver, posting() as poster:
         receiver.behave = answering(204, Set_Cookie="a=1")
         for _ in range(2):
-            await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])
+            await poster.post(receiver.url, message("1.0"), [RAW])
         assert "cookie" not in receiver.received[1].headers
 
 
@@ -196,7 +236,7 @@ async def test_the_connection_is_used_again() -> None:
     async with receiving() as receiver, posting() as poster:
         receiver.behave = note
         for _ in range(3):
-            await poster.post(receiver.url, "1.0", PAYLOAD, [RAW])
+            await poster.post(receiver.url, message("1.0"), [RAW])
     assert len(ports) == 1
 
 
@@ -210,7 +250,7 @@ async def test_what_is_no_http_is_a_failure(answer: bytes) -> None:
     async with server, posting() as poster:
         with pytest.raises(PostFailedError):
             await poster.post(
-                f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "1.0", PAYLOAD, [RAW]
+                f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", message("1.0"), [RAW]
             )
 
 
@@ -219,7 +259,7 @@ async def test_nobody_there() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets the port
         async with posting() as poster:
             with pytest.raises(PostFailedError):
-                await poster.post(f"http://127.0.0.1:{taken.getsockname()[1]}/", "1.0", PAYLOAD, [RAW])
+                await poster.post(f"http://127.0.0.1:{taken.getsockname()[1]}/", message("1.0"), [RAW])
 
 
 # --- addresses ----------------------------------------------------------------------------------------------
@@ -254,10 +294,23 @@ class Changing(AbstractResolver):
         """Nothing is open."""
 
 
+class Silent(AbstractResolver):
+    """A name server that never answers."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.sleep(3600)
+        raise AssertionError("nobody waits for an hour")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 async def _refused(receiver: Receiver, resolver: AbstractResolver, host: str = "rebound.test") -> str:
     async with posting(AllowedHosts.of(["named.test"]), resolver=resolver, total_seconds=1.0) as poster:
         with pytest.raises(PostFailedError) as caught:
-            await poster.post(f"http://{host}:{receiver.port}/hook", "1.0", PAYLOAD, [RAW])
+            await poster.post(f"http://{host}:{receiver.port}/hook", message("1.0"), [RAW])
     assert receiver.received == []
     return str(caught.value)
 
@@ -284,7 +337,7 @@ async def test_a_name_is_allowed_by_the_operator_and_no_other_name_with_its_addr
         resolver = Changing(["127.0.0.1"])
         async with posting(AllowedHosts.of(["named.test"]), resolver=resolver) as poster:
             url = f"http://named.test:{receiver.port}/hook"
-            assert (await poster.post(url, "1.0", PAYLOAD, [RAW])).good
+            assert (await poster.post(url, message("1.0"), [RAW])).status in (200, 204)
             receiver.received.clear()
         assert "loopback" in await _refused(receiver, resolver)
 
@@ -302,10 +355,12 @@ async def test_a_certificate_has_to_be_trusted_and_of_that_name() -> None:
     allowed = AllowedHosts.of(["hook.test", "other.test"])
     async with receiving(server) as receiver:
         async with posting(allowed, resolver=resolver, tls=trusting) as poster:
-            assert (await poster.post(f"https://hook.test:{receiver.port}/", "1.0", PAYLOAD, [RAW])).good
+            assert (
+                await poster.post(f"https://hook.test:{receiver.port}/", message("1.0"), [RAW])
+            ).status in (200, 204)
             with pytest.raises(PostFailedError, match=r"(?i)certificate"):
-                await poster.post(f"https://other.test:{receiver.port}/", "1.0", PAYLOAD, [RAW])
+                await poster.post(f"https://other.test:{receiver.port}/", message("1.0"), [RAW])
         async with posting(allowed, resolver=resolver) as poster:
             with pytest.raises(PostFailedError, match=r"(?i)certificate"):
-                await poster.post(f"https://hook.test:{receiver.port}/", "1.0", PAYLOAD, [RAW])
+                await poster.post(f"https://hook.test:{receiver.port}/", message("1.0"), [RAW])
     assert len(receiver.received) == 1
