@@ -18,7 +18,7 @@ from api.recurring import MAX_RULE_CHARACTERS, Occurrences, occurrences, parse_r
 from api.shapes import AlternativeView, BookingView, Name, ReasonBody
 from api.timegrid import cell_of_instant, rfc3339_of_cell, zone_of
 from api.views import booking_view, etag, status_at, views_of
-from api.wishes import WishBody, carried_out, local_of, refusal_of, wish
+from api.wishes import WishBody, carried_out, limits_of, local_of, refusal_of, wish
 from statemachine.commands import BookSeries, CancelSeries
 from statemachine.limits import MAX_SERIES_BOOKINGS
 from statemachine.records import CELL_SECONDS, Planned, Space, Together
@@ -50,6 +50,7 @@ class OccurrenceView(Struct, frozen=True):
     code: str
     booking: BookingView | None
     alternatives: list[AlternativeView]
+    limit: Annotated[int | None, Meta(description="Of the policy that refuses it.")] = None
 
 
 class PlannedView(Struct, frozen=True):
@@ -125,8 +126,9 @@ async def create(exchange: Exchange, body: SeriesBody) -> web.Response:
             each.code,
             None if each.booking is None else booking_view(each.booking, state, each.booking.status),
             views_of(each.alternatives, state),
+            limit,
         )
-        for start, each in zip(planned.starts, planned.items, strict=True)
+        for start, each, limit in zip(planned.starts, planned.items, limits_of(planned), strict=True)
     ]
     view = PlannedView(planned.series_id, body.rrule, items, [each.isoformat() for each in found.passed_over])
     location = ("Location", SERIES_PATH + planned.series_id)

@@ -255,6 +255,7 @@ class PlacedView(Struct, frozen=True):
 
     code: str
     alternatives: list[AlternativeView]
+    limit: Annotated[int | None, Meta(description="Of the policy that refuses it.")] = None
 
 
 class AffectedView(Struct, frozen=True):

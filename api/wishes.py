@@ -22,7 +22,7 @@ from api.views import views_of
 from statemachine.commands import BookSeat, Command
 from statemachine.outcomes import Code, Outcome
 from statemachine.premises import Limit
-from statemachine.records import Space, Together
+from statemachine.records import Planned, PlannedLimited, Space, Together, TogetherLimited
 from statemachine.state import State
 
 MAX_RESOLUTIONS = 3  # of a request against rules, or a booking, that change meanwhile
@@ -129,16 +129,31 @@ async def carried_out(
     return outcome
 
 
+def limits_of(answer: Together | Planned) -> list[int | None]:
+    """The limit of a policy that each of several wishes goes beyond, or None."""
+    if isinstance(answer, TogetherLimited | PlannedLimited):
+        return [limit or None for limit in answer.limits]
+    return [None] * len(answer.items)
+
+
 def refusal_of(exchange: Exchange, outcome: Outcome, pointer: str = "/items") -> Refusal:
     """A refusal with the free places that came with it, those of each wish when there are several."""
     state = exchange.services.replica.state
     if isinstance(outcome.result, Together):
-        placed = [PlacedView(each.code, views_of(each.alternatives, state)) for each in outcome.result.items]
+        limits = limits_of(outcome.result)
+        placed = [
+            PlacedView(each.code, views_of(each.alternatives, state), limit)
+            for each, limit in zip(outcome.result.items, limits, strict=True)
+        ]
         errors = [
             (f"{pointer}/{number}", each.code) for number, each in enumerate(placed) if each.code != "ok"
         ]
-        return Refusal(outcome.code, errors=errors, members={"items": placed})
-    members: dict[str, object] = {}
+        members: dict[str, object] = {"items": placed}
+        first = next((each.limit for each in placed if each.code == outcome.code), None)
+        return Refusal(
+            outcome.code, errors=errors, members=members if first is None else members | {"limit": first}
+        )
+    members = {}
     if outcome.alternatives:
         members["alternatives"] = views_of(outcome.alternatives, state)
     if isinstance(outcome.result, Limit):

@@ -160,6 +160,7 @@ class Occurrence(Struct, frozen=True):
     code: str
     booking: Booking | None = None
     alternatives: list[Alternative] = field(default_factory=list)
+    limit: int | None = None  # of the policy that refuses it
 
 
 class Planned(Struct, frozen=True):
@@ -231,6 +232,7 @@ class Placed(Struct, frozen=True):
 
     code: str
     alternatives: list[Alternative] = field(default_factory=list)
+    limit: int | None = None  # of the policy that refuses it
 
 
 class FieldProblem(Struct, frozen=True):

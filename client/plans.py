@@ -83,11 +83,15 @@ def basket(places: list[re.Match[str]], space_id: str | None) -> None:
 def _tell_each(refused: Refused, asked: list[str], spaces: dict[str, Space]) -> None:
     """What would have become of each wish, and what is free instead."""
     for name, item in zip(asked, refused.problem.items, strict=False):
-        click.echo(f"  {name}: {'free' if item.code == 'ok' else item.code}", err=True)
+        click.echo(f"  {name}: {'free' if item.code == 'ok' else _why(item.code, item.limit)}", err=True)
         for place in item.alternatives:
             space = spaces.get(place.space_id)
             when = drawing.span(place.starts_at, place.ends_at, space.timezone if space else None)
             click.echo(f"    free instead: {place.seat_id}  {when}", err=True)
+
+
+def _why(code: str, limit: int | None) -> str:
+    return code if limit is None else f"{code} (limit {limit})"
 
 
 def _tell(what: str, booking: Booking, spaces: dict[str, Space]) -> None:
@@ -200,7 +204,7 @@ def series_book(
         if item.booking is not None:
             _tell("Booked", item.booking, spaces)
         else:
-            click.echo(f"Not {item.starts_at:%Y-%m-%d %H:%M}: {item.code}")
+            click.echo(f"Not {item.starts_at:%Y-%m-%d %H:%M}: {_why(item.code, item.limit)}")
     for day in planned.passed_over:
         click.echo(f"Not {day}: the clocks jump over that time")
     click.echo(

@@ -1,11 +1,13 @@
 """Several places in one request: all of them or none.
 
 Each place is judged as if it were alone; then they are claimed one after the other, so that two of the same basket cannot overlap
-either. What is not to be had is told for each of them, with free places beside it that the rest of the basket does not want.
+either. What is not to be had is told for each of them, with free places beside it that the rest of the basket does not want, or the
+limit that it goes beyond.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from statemachine import policies
@@ -13,7 +15,7 @@ from statemachine.bookings import claim, confirm, end_of, fault_of, obstacle_to
 from statemachine.commands import BookSeat, BookTogether, Envelope
 from statemachine.limits import MAX_BASKET_ITEMS
 from statemachine.outcomes import Code, Outcome
-from statemachine.records import Placed, Together
+from statemachine.records import Placed, Together, TogetherLimited
 from statemachine.tables import Entry, Tables
 
 RESOLVE_AGAIN: tuple[Code, ...] = (
@@ -46,7 +48,8 @@ def book_all(tables: Tables, entry: Entry, user_id: str, items: tuple[BookSeat, 
     ]
     for breach in breaches:
         if breach is not None:
-            return _refusal(entry, breach[0], [Placed(each[0] if each else "ok") for each in breaches])
+            placed = [Placed(each[0] if each else "ok") for each in breaches]
+            return _refusal(entry, breach[0], placed, [limit_of(each) for each in breaches])
     claimed = [claim(tables, item) for item in items]
     if not all(claimed):
         placed = [
@@ -71,11 +74,18 @@ def unclaim(tables: Tables, want: BookSeat) -> None:
     tables.occupancy.release(days, want.start_cell, end_of(want))
 
 
-def refusal_of_several(entry: Entry, placed: tuple[Placed, ...]) -> Outcome:
+def limit_of(breach: policies.Breach | None) -> int:
+    """The limit of a policy that a wish goes beyond; 0: none."""
+    return 0 if breach is None else breach[1].value
+
+
+def refusal_of_several(entry: Entry, placed: tuple[Placed, ...], limits: Sequence[int]) -> Outcome:
     """None of several wishes could be had: the code of one that another try may bring, before one that nothing brings."""
     taken = any(each.code == "seat-taken" for each in placed)
-    return _refusal(entry, "seat-taken" if taken else cast("Code", placed[0].code), list(placed))
+    return _refusal(entry, "seat-taken" if taken else cast("Code", placed[0].code), placed, limits)
 
 
-def _refusal(entry: Entry, code: Code, placed: list[Placed]) -> Outcome:
-    return Outcome(code, entry.index, len(entry.events), Together(tuple(placed)))
+def _refusal(entry: Entry, code: Code, placed: Sequence[Placed], limits: Sequence[int] = ()) -> Outcome:
+    items = tuple(placed)
+    told = TogetherLimited(items, tuple(limits)) if any(limits) else Together(items)
+    return Outcome(code, entry.index, len(entry.events), told)

@@ -11,7 +11,18 @@ from msgspec import Struct
 
 from statemachine.feeds import CalendarFeed
 from statemachine.premises import Affected, Limit, SpaceChange
-from statemachine.records import Alternative, Booking, CheckInRule, Planned, Session, Space, Together, User
+from statemachine.records import (
+    Alternative,
+    Booking,
+    CheckInRule,
+    Planned,
+    PlannedLimited,
+    Session,
+    Space,
+    Together,
+    TogetherLimited,
+    User,
+)
 from statemachine.waiters import Waiter
 
 Code = Literal[
@@ -91,7 +102,9 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
         | Affected
         | Limit
         | Together
+        | TogetherLimited
         | Planned
+        | PlannedLimited
         | Waiter
         | CheckInRule
         | CalendarFeed

@@ -148,12 +148,28 @@ class Together(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     items: tuple[Placed, ...]
 
 
+class TogetherLimited(
+    Together, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="together-limited"
+):
+    """The same where policies refuse some: `limits` are those that each wish goes beyond, in their order; 0: none."""
+
+    limits: tuple[int, ...]
+
+
 class Planned(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="planned"):
     """The answer to a series: for each of its starts what became of it."""
 
     series_id: str
     starts: tuple[int, ...]
     items: tuple[Placed, ...]
+
+
+class PlannedLimited(
+    Planned, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="planned-limited"
+):
+    """The same where policies refuse some: `limits` are those that each start goes beyond, in their order; 0: none."""
+
+    limits: tuple[int, ...]
 
 
 class Series(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag="series"):

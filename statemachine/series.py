@@ -8,13 +8,13 @@ ordinary ones: each can be moved or cancelled by itself, and the series only rem
 from __future__ import annotations
 
 from statemachine import policies
-from statemachine.baskets import RESOLVE_AGAIN, book_all, refusal_of_several
+from statemachine.baskets import RESOLVE_AGAIN, book_all, limit_of, refusal_of_several
 from statemachine.bookings import claim, confirm, fault_of, obstacle_to
 from statemachine.cancelling import give_up
 from statemachine.commands import BookSeat, BookSeries, CancelSeries, Envelope
 from statemachine.limits import MAX_ID_CHARS, MAX_REASON_CHARS, MAX_SERIES_BOOKINGS, MAX_TEXT_CHARS
 from statemachine.outcomes import Outcome
-from statemachine.records import CELL_MS, Placed, Planned, Series, Together
+from statemachine.records import CELL_MS, Placed, Planned, PlannedLimited, Series, Together
 from statemachine.tables import Entry, Tables
 
 
@@ -36,33 +36,38 @@ def book_series(tables: Tables, entry: Entry, envelope: Envelope, command: BookS
         if not outcome.ok:
             return outcome
         assert isinstance(outcome.result, Together)
-        placed = outcome.result.items
+        placed, limits = outcome.result.items, (0,) * len(items)
     else:
         faults = [fault_of(tables, entry, item) for item in items]
         for code in RESOLVE_AGAIN:
             if code in faults:
                 return entry.refuse(code)
-        placed = tuple(_placed(tables, entry, user_id, item) for item in items)
+        placed, limits = zip(*(_placed(tables, entry, user_id, item) for item in items), strict=True)
         if not any(each.booking for each in placed):
-            return refusal_of_several(entry, placed)
+            return refusal_of_several(entry, placed, limits)
     made = tuple(each.booking.id for each in placed if each.booking is not None)
     revision = f"{entry.index}.{len(entry.events) - 1}"
     tables.add_series(Series(command.series_id, user_id, command.rule, made, entry.now_ms, revision))
     starts = tuple(item.start_cell for item in items)
-    return Outcome("ok", entry.index, len(entry.events) - 1, Planned(command.series_id, starts, placed))
+    planned = (
+        PlannedLimited(command.series_id, starts, placed, limits)
+        if any(limits)
+        else Planned(command.series_id, starts, placed)
+    )
+    return Outcome("ok", entry.index, len(entry.events) - 1, planned)
 
 
-def _placed(tables: Tables, entry: Entry, user_id: str, item: BookSeat) -> Placed:
-    """Take one place if it is to be had."""
+def _placed(tables: Tables, entry: Entry, user_id: str, item: BookSeat) -> tuple[Placed, int]:
+    """Take one place if it is to be had; what became of it, and the limit that it goes beyond (0: none)."""
     fault = fault_of(tables, entry, item)
     if fault is not None:
-        return Placed(fault)
+        return Placed(fault), 0
     breach = policies.breach_by_booking(tables, entry, user_id, item)
     if breach is not None:
-        return Placed(breach[0])
+        return Placed(breach[0]), limit_of(breach)
     if not claim(tables, item):
-        return Placed(obstacle_to(tables, item), None, tables.alternatives.find(item, entry.now_ms))
-    return Placed("ok", confirm(tables, entry, user_id, item))
+        return Placed(obstacle_to(tables, item), None, tables.alternatives.find(item, entry.now_ms)), 0
+    return Placed("ok", confirm(tables, entry, user_id, item)), 0
 
 
 def cancel_series(tables: Tables, entry: Entry, envelope: Envelope, command: CancelSeries) -> Outcome:

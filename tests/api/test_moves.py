@@ -50,6 +50,21 @@ async def test_a_basket_with_one_taken_tells_which(node: Node) -> None:
     assert len(page["items"]) == 1
 
 
+async def test_several_wishes_say_which_goes_beyond_which_limit(node: Node) -> None:
+    token, admin = await node.user(), await node.admin()
+    policy = {"policy": {"live_bookings": 1}}
+    assert (await node.patch("/api/v1/admin/spaces/hq", policy, admin)).status == 200
+    answer = await node.post(BASKET, {"items": [place("A1"), place("A2")]}, token)
+    problem = await expect_problem(answer, 409, "too-many-live")
+    assert (problem["limit"], [item["limit"] for item in problem["items"]]) == (1, [None, 1])
+    assert problem["errors"] == [{"pointer": "/items/1", "detail": "too-many-live"}]
+    series = place("A1") | {"rrule": "FREQ=WEEKLY;COUNT=2"}
+    problem = await expect_problem(await node.post("/api/v1/series", series, token), 409, "too-many-live")
+    assert [item["limit"] for item in problem["items"]] == [None, 1]
+    made = await (await node.post("/api/v1/series", series | {"mode": "free"}, token)).json()
+    assert [(item["code"], item["limit"]) for item in made["items"]] == [("ok", None), ("too-many-live", 1)]
+
+
 async def test_baskets_that_cannot_be(node: Node) -> None:
     token = await node.user()
     await expect_problem(await node.post(BASKET, {"items": []}, token), 422, "invalid-body")
