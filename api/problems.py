@@ -165,6 +165,16 @@ KINDS: dict[str, Kind] = {
     ),
     "user-not-found": Kind(404, "There is no such user"),
     "session-not-found": Kind(404, "You have no such session"),
+    "sink-not-found": Kind(404, "There is no such sink"),
+    "not-a-webhook": Kind(409, "This sink is not a webhook", "cluster.yml says how it is reached."),
+    "too-many-sinks": Kind(409, "No more sinks can be made"),
+    "outbox-moved": Kind(503, "The outbox is being changed", "Nothing was done.", retry=True),
+    "too-many-notifications": Kind(409, "No more people can be notified"),
+    "too-many-addresses": Kind(429, "Too many codes were mailed for you", "Try again tomorrow.", retry=True),
+    "address-changed": Kind(
+        409, "This is not the address that the code was mailed to", "Ask for another code."
+    ),
+    "wrong-code": Kind(422, "This is not the code that was mailed", "Nothing was done."),
     "duplicate-id": Kind(503, "An identifier was used twice", "Nothing was done. Retry.", retry=True),
 }
 

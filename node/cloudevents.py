@@ -22,6 +22,7 @@ from typing import Any
 from msgspec import Struct
 
 from statemachine import events as told
+from statemachine import outbox_events as outbox
 from statemachine import people_events as people
 from statemachine.events import Event
 from statemachine.feed import Place
@@ -185,6 +186,10 @@ def _released(event: told.BookingReleased) -> Story:
     return _booking_story("released", event, _seat_states(_state_of(event.booking, "free")))
 
 
+def _reminded(event: outbox.BookingReminded) -> Story:
+    return _booking_story("reminder", event)
+
+
 def _erased_bookings(event: people.BookingsErased) -> Story:
     data = {"booking_ids": list(event.booking_ids)}
     return Story("deskraft.booking.erased", "bookings", event.at_ms, data)
@@ -303,11 +308,24 @@ def _session_ended(event: told.SessionEnded) -> Story:
     return Story("deskraft.session.ended", f"users/{event.user_id}", event.at_ms, data, users)
 
 
+def _notifications_set(event: outbox.NotificationsSet) -> Story:
+    return _user_story("notifications-set", event)
+
+
+def _address_confirmed(event: outbox.AddressConfirmed) -> Story:
+    return _user_story("address-confirmed", event)
+
+
 # --- the cluster ----------------------------------------------------------------------------------------------
 
 
 def _born(event: told.ClusterBorn) -> Story:
     return Story("deskraft.cluster.born", "cluster", event.at_ms, {"admin_id": event.admin_id})
+
+
+def _sink_changed(event: outbox.SinkChanged) -> Story:
+    data = {"sink_id": event.sink_id, "by_user_id": event.by_user_id or None}
+    return Story(f"deskraft.sink.{event.what}", f"sinks/{event.sink_id}", event.at_ms, data)
 
 
 def _log_ins_failed(event: people.LogInsFailed) -> Story:
@@ -325,6 +343,7 @@ _STORIES: dict[type, Callable[[Any], Story]] = {
     told.BookingAffected: _affected,
     told.BookingCheckedIn: _checked_in,
     told.BookingReleased: _released,
+    outbox.BookingReminded: _reminded,
     people.BookingsErased: _erased_bookings,
     told.WaitingBegun: _joined,
     told.WaiterPromoted: _promoted,
@@ -346,6 +365,9 @@ _STORIES: dict[type, Callable[[Any], Story]] = {
     told.SessionOpened: lambda event: _session_story("opened", event.session, event.at_ms),
     told.SessionRotated: lambda event: _session_story("rotated", event.session, event.at_ms),
     told.SessionEnded: _session_ended,
+    outbox.NotificationsSet: _notifications_set,
+    outbox.AddressConfirmed: _address_confirmed,
+    outbox.SinkChanged: _sink_changed,
     told.ClusterBorn: _born,
     people.LogInsFailed: _log_ins_failed,
     people.ActNoted: _act_noted,

@@ -108,6 +108,8 @@ def confirm(tables: Tables, entry: Entry, user_id: str, want: BookSeat) -> Booki
     tables.add_booking(booking)
     if tables.check_in_rules:
         tables.expect(booking)
+    if tables.notifications:
+        tables.remind(booking, now_ms)
     entry.record(SeatBooked(booking, now_ms))
     return booking
 

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from statemachine.feeds import CloseCalendar, OpenCalendar
 from statemachine.limits import MAX_STAMP_MS
+from statemachine.outbox_commands import OutboxCommand
 from statemachine.people_commands import PeopleCommand
 from statemachine.premises import SeatDetails, SpaceRules, Then
 from statemachine.records import Role, Seat
@@ -247,6 +248,7 @@ Command = (
     | PeopleCommand
     | OpenCalendar
     | CloseCalendar
+    | OutboxCommand
 )
 
 

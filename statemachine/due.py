@@ -11,7 +11,8 @@ from __future__ import annotations
 from statemachine.checkin import nobody_came
 from statemachine.events import WaitingEnded
 from statemachine.limits import MAX_DUE_PER_ENTRY
-from statemachine.table_dues import WAITER_DUE
+from statemachine.notifications import remind
+from statemachine.table_dues import REMINDER_DUE, WAITER_DUE
 from statemachine.tables import Entry, Tables
 
 
@@ -27,5 +28,7 @@ def carry_out(tables: Tables, entry: Entry) -> None:
             tables.drop_waiter(waiter)
             if waiter.status == "waiting":
                 entry.record(WaitingEnded(waiter, "expired", entry.now_ms))
+        elif due.startswith(REMINDER_DUE):
+            remind(tables, entry, subject_id)
         else:
             nobody_came(tables, entry, subject_id)

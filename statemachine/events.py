@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from statemachine.feeds import CalendarClosed, CalendarOpened
+from statemachine.outbox_events import OutboxEvent
 from statemachine.people_events import PeopleEvent
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, CheckInRule, Role, Session, Space
@@ -209,4 +210,5 @@ Event = (
     | PeopleEvent
     | CalendarOpened
     | CalendarClosed
+    | OutboxEvent
 )

@@ -149,6 +149,11 @@ _USERS_OF: dict[type[Event], Callable[[Event], tuple[str, ...]]] = {
 }
 
 
+def without_user(event: Event, user_id: str) -> Event:
+    """The same object when it does not name the user."""
+    return _anonymous(event, user_id) if user_id in _USERS_OF[type(event)](event) else event
+
+
 def _anonymous(event: Event, user_id: str) -> Event:
     """The event without the user, and without the reason that may name them."""
     changes: dict[str, object] = {}

@@ -26,10 +26,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from statemachine.feeds import CalendarFeed
+from statemachine.notices import Notifications, Reminder
 from statemachine.outcomes import Remembered
 from statemachine.pages import RUN_ITEMS
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import Booking, CheckInRule, Expected, Failures, Session, Space, Standing, User
+from statemachine.sinks import DeadLetter, Held, Sink
 from statemachine.waiters import Waiter
 
 if TYPE_CHECKING:
@@ -51,14 +53,19 @@ class FrozenTables:
         "_calendars",
         "_check_in_rules",
         "_client_keys",
+        "_dead_letters",
         "_expected",
         "_failures",
         "_feed",
+        "_held",
         "_node_keys",
+        "_notifications",
+        "_reminders",
         "_seat_details",
         "_series",
         "_sessions",
         "_sessions_by_user",
+        "_sinks",
         "_space_rules",
         "_spaces",
         "_standings",
@@ -97,6 +104,13 @@ class FrozenTables:
         self._failures: list[Failures] = list(tables.failures.values())
         self._calendars: list[CalendarFeed] = list(tables.calendars.values())
         self._feed = tables.feed.view()
+        self._sinks: list[Sink] = list(tables.sinks.values())
+        self._held: list[Held] = [held for of_sink in tables.held.values() for held in of_sink.values()]
+        self._dead_letters: list[DeadLetter] = [
+            letter for of_sink in tables.dead_letters.values() for letter in of_sink.values()
+        ]
+        self._notifications: list[Notifications] = list(tables.notifications.values())
+        self._reminders: list[Reminder] = list(tables.reminders.values())
         self.counts: tuple[int, ...] = (
             len(self._spaces),
             len(self._space_rules),
@@ -115,6 +129,11 @@ class FrozenTables:
             len(self._expected),
             len(self._calendars),
             len(self._feed),
+            len(self._sinks),
+            len(self._held),
+            len(self._dead_letters),
+            len(self._notifications),
+            len(self._reminders),
         )
 
     def tables(self) -> tuple[Runs, ...]:
@@ -137,6 +156,11 @@ class FrozenTables:
             _runs_of(self._expected),
             _runs_of(self._calendars),
             self._feed.runs(),
+            _runs_of(self._sinks),
+            _runs_of(self._held),
+            _runs_of(self._dead_letters),
+            _runs_of(self._notifications),
+            _runs_of(self._reminders),
         )
 
     def _walk_users(self) -> Iterator[list[User]]:

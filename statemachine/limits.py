@@ -32,6 +32,14 @@ MAX_STEPS_PER_BOOKING = (
     100  # changes of one booking that its history keeps; cancelling is always possible: too-many-changes
 )
 MAX_REASON_CHARS = 200  # invalid-body
+MAX_SINKS = 20  # where events are delivered to: too-many-sinks
+MAX_HELD_EVENTS = 500  # held back for one sink: its cursor stops until some are delivered
+MAX_DEAD_LETTERS = 1_000  # of one sink: the oldest is forgotten and counted as dropped
+MAX_WEBHOOK_TYPES = 50  # that one webhook names: invalid-body
+MAX_OVERLAP_MS = 7 * 24 * 3600 * 1000  # for which two keys of a webhook sign: invalid-body
+MAX_NOTIFICATIONS = 100_000  # users who have said what they want to hear: too-many-notifications
+MAX_REMIND_MINUTES = 7 * 24 * 60  # before the start of a booking: invalid-body
+MAX_ADDRESSES_PER_DAY = 5  # codes that one user has mailed: too-many-addresses
 
 # What follows bounds what a node may put into a command. Nodes check what people send before it gets here, so
 # going past one of these is a node's mistake: malformed.
@@ -52,6 +60,10 @@ MAX_FAILURES_NOTED = 64  # throttle keys in one command
 MAX_KEY_CHARS = 256
 MAX_SCOPE_CHARS = 256
 MAX_FINGERPRINT_BYTES = 32
+MAX_ADDRESS_CHARS = 254  # of mail: RFC 5321; nodes answer invalid-body
+MAX_URL_CHARS = 1_024  # of webhooks; nodes answer invalid-body
+MAX_SETTLED_ROWS = 400  # in one settlement
+MAX_WHY_CHARS = 200  # nodes cut the rest
 MAX_TEXT_CHARS = 512  # logins, names, labels, password hashes
 
 # Alternatives offered with a refusal.

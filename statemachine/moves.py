@@ -62,6 +62,7 @@ def move_booking(tables: Tables, entry: Entry, envelope: Envelope, command: Move
     tables.move_booking(booking)
     tables.drop_expected(booking.id)
     tables.expect(booking)
+    tables.remind(booking, entry.now_ms)
     history.note(tables, entry, before, booking, "moved", user_id)
     position = entry.record(BookingMoved(booking, before, user_id, entry.now_ms))
     offer(tables, entry, before.space_id, before.seat_id, before.start_cell, before.end_cell)

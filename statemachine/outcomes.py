@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from statemachine.feeds import CalendarFeed
+from statemachine.notices import Notifications
 from statemachine.premises import Affected, Limit, SpaceChange
 from statemachine.records import (
     Alternative,
@@ -23,6 +24,7 @@ from statemachine.records import (
     TogetherLimited,
     User,
 )
+from statemachine.sinks import Letters, Sink
 from statemachine.waiters import Waiter
 
 Code = Literal[
@@ -63,6 +65,14 @@ Code = Literal[
     "last-administrator",  # who can be neither demoted nor blocked nor erased
     "user-not-found",
     "session-not-found",  # or another user's
+    # The outbox (outbox.py, notifications.py).
+    "sink-not-found",
+    "not-a-webhook",
+    "too-many-sinks",
+    "outbox-moved",  # the settlement was worked out from what is over: look again
+    "too-many-notifications",
+    "too-many-addresses",  # codes mailed for one user in a day
+    "address-changed",  # the address is not the one that the code was mailed to
     "duplicate-id",  # an identifier made outside exists already
     # Spaces and seats (spaces.py).
     "forbidden",  # only administrators may do this
@@ -108,6 +118,9 @@ class Outcome(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
         | Waiter
         | CheckInRule
         | CalendarFeed
+        | Sink
+        | Letters
+        | Notifications
         | None
     ) = None
     alternatives: tuple[Alternative, ...] = ()

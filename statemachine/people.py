@@ -162,10 +162,11 @@ def erase_account(tables: Tables, entry: Entry, envelope: Envelope, command: Era
     _end_sessions(tables, entry, user.id, "erased")
     tables.drop_standing(user.id)
     tables.drop_calendar(user.id)
+    tables.drop_notifications(user.id)
     tables.forget_outcomes(scopes)
     tables.forget_series(user.id)
     forget_user(tables, entry, user.id)
-    tables.feed.forget(user.id)
+    tables.forget_told(user.id)
     _put(tables, entry, user, login="", login_key="", password_hash="", role="user", created_at_ms=0)
     if user.id in tables.bookings_by_user:
         tables.erasing[user.id] = None
@@ -197,7 +198,7 @@ def erase_bookings(tables: Tables, entry: Entry) -> None:
         if user_id not in tables.bookings_by_user:
             del tables.erasing[user_id]
             if tables.users[user_id].revision.split(".")[0] != str(entry.index):
-                tables.feed.forget(user_id)  # what was told of the bookings meanwhile
+                tables.forget_told(user_id)  # what was told of the bookings meanwhile
 
 
 def note_act(tables: Tables, entry: Entry, envelope: Envelope, command: NoteAct) -> Outcome:

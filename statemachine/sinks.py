@@ -5,17 +5,12 @@ The rules are in `outbox.py`. Records never change; a change replaces the record
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
 from statemachine.events import Event
+from statemachine.outbox_commands import Place, SinkKind, SinkState
 
-Place = tuple[int, int]  # of an event: (index of its entry, position in it)
-SinkKind = Literal["mail", "webhook", "broker"]
-SinkState = Literal[
-    "active", "paused", "disabled"
-]  # paused: by an administrator; disabled: it said that it is gone
+__all__ = ["DeadLetter", "Held", "Letters", "Place", "Sink", "SinkKind", "SinkState", "Webhook", "WebhookKey"]
 
 
 class WebhookKey(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -99,14 +94,3 @@ class Letters(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
 
     sink_id: str
     count: int
-
-
-def subject_of(place: Place, event: Event) -> str:
-    """Events of one subject are delivered in their order. Of a booking: the booking; else whom or what the event is about."""
-    for name in ("booking", "waiter", "space", "rule", "details"):
-        record = getattr(event, name, None)
-        if record is not None:
-            return f"{name}:{getattr(record, 'id', None) or record.space_id}"
-    session = getattr(event, "session", None)
-    user_id = session.user_id if session is not None else getattr(event, "user_id", "")
-    return f"user:{user_id}" if user_id else f"{place[0]}.{place[1]}"

@@ -13,6 +13,7 @@ from statemachine.audit import AuditRecord
 from statemachine.events import Event
 from statemachine.feed import FeedRow
 from statemachine.feeds import CalendarFeed
+from statemachine.notices import Notifications, Reminder
 from statemachine.outcomes import Outcome, Remembered
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import (
@@ -28,20 +29,26 @@ from statemachine.records import (
     Step,
     User,
 )
+from statemachine.sinks import DeadLetter, Held, Sink
 from statemachine.snapshot_frames import SnapshotError, require
 from statemachine.snapshot_rows import (
     AuditRows,
     BookingRows,
     CalendarRows,
     CheckInRuleRows,
+    DeadLetterRows,
     ExpectedRows,
     FailureRows,
     FeedRows,
+    HeldRows,
+    NotificationsRows,
     OutcomeRows,
+    ReminderRows,
     Rows,
     SeatDetailsRows,
     SeriesRows,
     SessionRows,
+    SinkRows,
     SpaceRows,
     SpaceRulesRows,
     StandingRows,
@@ -209,6 +216,44 @@ def _sharing_event(tables: Tables, event: Event | None) -> Event | None:
     return replace(event, booking=known)
 
 
+def _load_sinks(tables: Tables, rows: list[Sink]) -> None:
+    for sink in rows:
+        require(sink.id not in tables.sinks, "a sink twice")
+        require((sink.kind == "webhook") == (sink.webhook is not None), "a webhook that is none")
+        tables.put_sink(sink)
+
+
+def _load_held(tables: Tables, rows: list[Held]) -> None:
+    for held in rows:
+        require(
+            held.place not in tables.held.get(held.sink_id, {held.place}),
+            "an event held back twice, or for no sink",
+        )
+        tables.put_held(held)
+
+
+def _load_dead_letters(tables: Tables, rows: list[DeadLetter]) -> None:
+    for letter in rows:
+        letters = tables.dead_letters.get(letter.sink_id, {letter.place})
+        require(letter.place not in letters, "a dead letter twice, or of no sink")
+        tables.put_dead_letter(letter)
+
+
+def _load_notifications(tables: Tables, rows: list[Notifications]) -> None:
+    for settings in rows:
+        require(settings.user_id not in tables.notifications, "settings of a user twice")
+        require(settings.user_id in tables.users, "settings of nobody")
+        tables.put_notifications(settings)
+
+
+def _load_reminders(tables: Tables, rows: list[Reminder]) -> None:
+    for reminder in rows:
+        booking = tables.bookings.get(reminder.booking_id)
+        if booking is None or booking.status != "confirmed" or booking.id in tables.reminders:
+            raise SnapshotError("snapshot: nobody can be reminded")
+        tables.put_reminder(reminder)
+
+
 LOADERS: dict[type[Rows], Callable[[Tables, Any], None]] = {
     SpaceRows: _load_spaces,
     SpaceRulesRows: _load_space_rules,
@@ -227,4 +272,9 @@ LOADERS: dict[type[Rows], Callable[[Tables, Any], None]] = {
     ExpectedRows: _load_expected,
     CalendarRows: _load_calendars,
     FeedRows: _load_feed,
+    SinkRows: _load_sinks,
+    HeldRows: _load_held,
+    DeadLetterRows: _load_dead_letters,
+    NotificationsRows: _load_notifications,
+    ReminderRows: _load_reminders,
 }

@@ -17,6 +17,7 @@ from msgspec import Struct
 from statemachine.audit import AuditRecord
 from statemachine.feed import FeedRow
 from statemachine.feeds import CalendarFeed
+from statemachine.notices import Notifications, Reminder
 from statemachine.outcomes import Remembered
 from statemachine.premises import SeatDetails, SpaceRules
 from statemachine.records import (
@@ -31,6 +32,7 @@ from statemachine.records import (
     Step,
     User,
 )
+from statemachine.sinks import DeadLetter, Held, Sink
 from statemachine.waiters import Waiter
 
 FORMAT = "deskraft.state"
@@ -169,6 +171,41 @@ class FeedRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     rows: list[FeedRow]
 
 
+class SinkRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=61):
+    """Sinks from the row `first` on."""
+
+    first: int
+    rows: list[Sink]
+
+
+class HeldRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=62):
+    """Events that are held back from the row `first` on, by their sinks."""
+
+    first: int
+    rows: list[Held]
+
+
+class DeadLetterRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=63):
+    """What could not be delivered from the row `first` on, by its sinks; oldest first."""
+
+    first: int
+    rows: list[DeadLetter]
+
+
+class NotificationsRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=64):
+    """What users want to hear from the row `first` on, in the order of its changes."""
+
+    first: int
+    rows: list[Notifications]
+
+
+class ReminderRows(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=65):
+    """Bookings whose users are to be reminded from the row `first` on."""
+
+    first: int
+    rows: list[Reminder]
+
+
 class Trailer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=6):
     """The end: how many frames there are with this one, and `checksum_of` the state."""
 
@@ -194,6 +231,11 @@ Rows = (
     | ExpectedRows
     | CalendarRows
     | FeedRows
+    | SinkRows
+    | HeldRows
+    | DeadLetterRows
+    | NotificationsRows
+    | ReminderRows
 )
 TABLES: dict[str, type[Rows]] = {  # in the order of the stream: a row stands behind all that it needs
     "spaces": SpaceRows,
@@ -213,6 +255,11 @@ TABLES: dict[str, type[Rows]] = {  # in the order of the stream: a row stands be
     "expected": ExpectedRows,
     "calendars": CalendarRows,
     "feed": FeedRows,
+    "sinks": SinkRows,
+    "held": HeldRows,
+    "dead_letters": DeadLetterRows,
+    "notifications": NotificationsRows,
+    "reminders": ReminderRows,
 }
 _FIVE_TABLES = ("spaces", "users", "sessions", "bookings", "outcomes")
 OLD_TABLES: dict[int, tuple[str, ...]] = {  # all that the old versions had

@@ -32,6 +32,8 @@ from statemachine import (
     due,
     history,
     moves,
+    notifications,
+    outbox,
     people,
     series,
     snapshot,
@@ -74,6 +76,19 @@ from statemachine.limits import (
     MAX_SCOPE_CHARS,
 )
 from statemachine.occupancy import SeatDays
+from statemachine.outbox_commands import (
+    ConfirmAddress,
+    CreateWebhook,
+    DropLetters,
+    OpenSink,
+    RemoveSink,
+    ReplayLetters,
+    ReviseWebhook,
+    RotateWebhook,
+    SetNotifications,
+    SetSink,
+    Settle,
+)
 from statemachine.outcomes import Code, Outcome, Remembered
 from statemachine.people_commands import (
     ChangePassword,
@@ -111,6 +126,8 @@ _NOT_REMEMBERED: frozenset[Code] = frozenset(
         "forbidden",
         "affected-changed",
         "booking-changed",
+        "outbox-moved",
+        "too-many-addresses",
         "user-blocked",
         "password-change-needed",
     )
@@ -149,6 +166,17 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     CheckIn: (checkin.check_in, True),
     OpenCalendar: (calendars.open_calendar, True),
     CloseCalendar: (calendars.close_calendar, True),
+    OpenSink: (outbox.open_sink, False),
+    Settle: (outbox.settle, False),
+    CreateWebhook: (outbox.create_webhook, True),
+    ReviseWebhook: (outbox.revise_webhook, True),
+    RotateWebhook: (outbox.rotate_webhook, True),
+    SetSink: (outbox.set_sink, True),
+    RemoveSink: (outbox.remove_sink, True),
+    ReplayLetters: (outbox.replay_letters, True),
+    DropLetters: (outbox.drop_letters, True),
+    SetNotifications: (notifications.set_notifications, True),
+    ConfirmAddress: (notifications.confirm_address, True),
 }
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -195,6 +223,7 @@ class State(Tables):
                     continue
                 outcome = self._decide(envelope, entry)
                 results.append((envelope.request_id, envelope.scope, envelope.key, outcome))
+        outbox.make_room(self, entry.events, index)
         self.feed.extend(index, entry.events)
         self.digest = self._next_digest(payload, [result[3] for result in results])
         return Applied(results, entry.events)

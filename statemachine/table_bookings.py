@@ -124,6 +124,7 @@ class BookingTables(DueTables):
         self._replace_booking(booking)
         self.occupancy.release(days, booking.start_cell, booking.end_cell)
         self.expected.pop(booking.id, None)
+        self.reminders.pop(booking.id, None)
         self._forget_live(booking)
         self._leave_days(booking)
 

@@ -1,28 +1,37 @@
-"""The tables of what happens by itself: who waits for a place, who is expected to check in, and whose time comes next."""
+"""The tables of what happens by itself: who waits for a place, who is expected to check in, who is to be reminded,
+and whose time comes next.
+"""
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
 from statemachine.names import space_days
+from statemachine.notices import Notifications, Reminder
 from statemachine.records import CELL_MS, Booking, CheckInRule, Expected
 from statemachine.table_base import TableBase
 from statemachine.waiters import Waiter
 
-WAITER_DUE, BOOKING_DUE = "w:", "b:"  # before the id of whom something happens to by itself
+WAITER_DUE, BOOKING_DUE, REMINDER_DUE = (
+    "w:",
+    "b:",
+    "r:",
+)  # before the id of whom something happens to by itself
 STALE_DUES_KEPT = (
     1_000  # places in the heap that mean nothing any more, beyond twice the number of those that do
 )
 
 
 class DueTables(TableBase):
-    """Waiters and expected bookings, with the heap of the moments at which something happens to them."""
+    """Waiters, expected bookings and reminders, with the heap of the moments at which something happens to them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiters: dict[str, Waiter] = {}  # in a line, or promoted and not begun
         self.check_in_rules: dict[str, CheckInRule] = {}  # by space
         self.expected: dict[str, Expected] = {}  # by booking
+        self.notifications: dict[str, Notifications] = {}  # by user, in the order of their revisions
+        self.reminders: dict[str, Reminder] = {}  # by booking
         # Derived from here on.
         self.waiters_by_user: dict[str, dict[str, None]] = {}
         self.waiting_by_day: dict[
@@ -50,6 +59,33 @@ class DueTables(TableBase):
     def drop_expected(self, booking_id: str) -> None:
         """Expect nobody for a booking any more."""
         self.expected.pop(booking_id, None)
+
+    def put_notifications(self, settings: Notifications) -> None:
+        """Set what a user wants to hear."""
+        self.notifications.pop(settings.user_id, None)  # so that the order is that of the changes
+        self.notifications[settings.user_id] = settings
+
+    def drop_notifications(self, user_id: str) -> None:
+        """A user wants to hear nothing; reminders that are left mean nothing."""
+        self.notifications.pop(user_id, None)
+
+    def remind(self, booking: Booking, now_ms: int) -> None:
+        """From now on the user of a live booking is to be reminded of it as they have asked for, unless the time for it is over."""
+        self.reminders.pop(booking.id, None)
+        settings = self.notifications.get(booking.user_id)
+        if settings is not None and settings.remind_minutes:
+            due_ms = booking.start_cell * CELL_MS - settings.remind_minutes * 60_000
+            if due_ms > now_ms:
+                self.put_reminder(Reminder(booking.id, due_ms))
+
+    def put_reminder(self, reminder: Reminder) -> None:
+        """Remind of a booking."""
+        self.reminders[reminder.booking_id] = reminder
+        self._note_due(reminder.due_ms, REMINDER_DUE + reminder.booking_id)
+
+    def drop_reminder(self, booking_id: str) -> None:
+        """Remind of a booking no more."""
+        self.reminders.pop(booking_id, None)
 
     def put_waiter(self, waiter: Waiter) -> None:
         """Add somebody who waits, or replace the record."""
@@ -91,9 +127,11 @@ class DueTables(TableBase):
         return [self.waiters[each] for each in found]
 
     def _note_due(self, at_ms: int, subject: str) -> None:
-        if len(self.dues) > 2 * (len(self.waiters) + len(self.expected)) + STALE_DUES_KEPT:
+        living = len(self.waiters) + len(self.expected) + len(self.reminders)
+        if len(self.dues) > 2 * living + STALE_DUES_KEPT:
             self.dues = [(waiter.begins_ms, WAITER_DUE + waiter.id) for waiter in self.waiters.values()]
             self.dues += [(each.due_ms, BOOKING_DUE + each.booking_id) for each in self.expected.values()]
+            self.dues += [(each.due_ms, REMINDER_DUE + each.booking_id) for each in self.reminders.values()]
             heapify(self.dues)
         heappush(self.dues, (at_ms, subject))
 
@@ -114,5 +152,8 @@ class DueTables(TableBase):
         if subject.startswith(WAITER_DUE):
             waiter = self.waiters.get(subject_id)
             return -1 if waiter is None else waiter.begins_ms
-        expected = self.expected.get(subject_id)
-        return -1 if expected is None else expected.due_ms
+        of_booking: dict[str, Expected] | dict[str, Reminder] = (
+            self.reminders if subject.startswith(REMINDER_DUE) else self.expected
+        )
+        due = of_booking.get(subject_id)
+        return -1 if due is None else due.due_ms

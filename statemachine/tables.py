@@ -5,7 +5,7 @@ alone; every change to both goes through a method of these classes, and `restore
 cannot have indexes that a living one would not.
 
 A table and its indexes stand in one module, by what the rows are about: `table_people.py`, `table_bookings.py`, `table_dues.py`
-(what happens by itself) and `table_outcomes.py`; spaces, seats and the audit log stand here. Whom a change has to be shown to
+(what happens by itself), `table_outbox.py` and `table_outcomes.py`; spaces, seats and the audit log stand here. Whom a change has to be shown to
 before it is made: `table_base.py`.
 """
 
@@ -24,13 +24,14 @@ from statemachine.premises import SeatDetails, SpaceRules, seat_name
 from statemachine.records import Space
 from statemachine.table_base import DIGEST_BYTES
 from statemachine.table_bookings import BookingTables
+from statemachine.table_outbox import OutboxTables
 from statemachine.table_outcomes import OutcomeTables
 from statemachine.table_people import PeopleTables
 
 __all__ = ["DIGEST_BYTES", "Entry", "Tables", "day_name", "keep_class", "key_name"]
 
 
-class Tables(PeopleTables, BookingTables, OutcomeTables):
+class Tables(PeopleTables, BookingTables, OutcomeTables, OutboxTables):
     """Primary tables with their derived indexes."""
 
     def __init__(self) -> None:
@@ -66,6 +67,11 @@ class Tables(PeopleTables, BookingTables, OutcomeTables):
     def details_of(self, space_id: str, seat_id: str) -> SeatDetails | None:
         """What an administrator has told of a seat, or None."""
         return self.seat_details.get(seat_name(space_id, seat_id))
+
+    def forget_told(self, user_id: str) -> None:
+        """Take a user out of the events that are kept: in the feed, held back, as dead letters."""
+        self.feed.forget(user_id)
+        self.forget_undelivered(user_id)
 
     def add_audit(self, record: AuditRecord) -> None:
         """Add the next record; `audit.record` makes room for it."""

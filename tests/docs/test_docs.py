@@ -118,7 +118,7 @@ def quoted_messages() -> Iterator[str]:
 def test_quoted_messages_are_those_of_the_code(quoted: str) -> None:
     """The fixed pieces of each message stand in the code; what varies is a gap on both sides."""
     source = "\n".join(
-        file.read_text(encoding="utf-8") for room in ("api", "node") for file in (ROOT / room).glob("*.py")
+        file.read_text(encoding="utf-8") for room in ("api", "node") for file in (ROOT / room).rglob("*.py")
     )
     source = re.sub(r"\"\s*\n\s*f?\"", "", source)  # a text that goes on in the next line
     gaps = r"…|: |identity\.json|\.\.\.|\(host:port\)|\bN\b|\bn\d\b|\b\d+\b|\.dsk|\.seg|snapshot-|journal-|\bok\b|DESKRAFT_ADMIN_PASSWORD"
@@ -137,7 +137,7 @@ def limits_told() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("name", "value", "file"), list(limits_told()))
 def test_the_limits_are_those_of_the_code(name: str, value: str, file: str) -> None:
-    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    module = importlib.import_module(file.removesuffix("/__init__.py").removesuffix(".py").replace("/", "."))
     assert float(getattr(module, name)) == float(value), f"{name} is {getattr(module, name)} in {file}"
 
 
@@ -161,7 +161,7 @@ def test_constants_named_in_the_text_exist() -> None:
     """Every `UPPER_CASE` name of the documents is a constant somewhere in the rooms."""
     defined: set[str] = set()
     for room in ("statemachine", "node", "api", "client", "scripts"):
-        for file in (ROOT / room).glob("*.py"):
+        for file in (ROOT / room).rglob("*.py"):
             defined |= set(
                 re.findall(r"^([A-Z][A-Z_]+)\b.*?=", file.read_text(encoding="utf-8"), re.MULTILINE)
             )

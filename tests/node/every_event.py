@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statemachine import events, people_events
+from statemachine import events, outbox_events, people_events
 from statemachine.commands import BookSeat, DayGrid
 from statemachine.events import Event
 from statemachine.feeds import CalendarClosed, CalendarOpened
@@ -58,4 +58,8 @@ EVERY_EVENT: tuple[Event, ...] = (
     events.ClusterBorn("root", AT_MS),
     people_events.LogInsFailed(2, AT_MS),
     people_events.ActNoted("backup", AT_MS),
+    outbox_events.BookingReminded(_BOOKING, AT_MS),
+    outbox_events.NotificationsSet("ann", True, AT_MS),
+    outbox_events.AddressConfirmed("ann", AT_MS),
+    outbox_events.SinkChanged("hook", "created", "root", AT_MS),
 )
