@@ -8,6 +8,7 @@ verified, because by then the password may be another one, or the account gone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from api.people_shapes import (
     EraseBody,
     ExportView,
     ProfileView,
+    SeriesExportView,
     SessionsView,
     SessionView,
 )
@@ -28,6 +30,7 @@ from api.problems import Refusal
 from api.shapes import Body, BookingView, EmptyBody
 from api.timegrid import rfc3339_of_ms, zone_of
 from api.views import booking_view, status_at
+from api.waitlist import waiting_view
 from statemachine.commands import Command
 from statemachine.people_commands import ChangePassword, EndSessions, EraseAccount
 from statemachine.records import Session, User
@@ -95,9 +98,21 @@ async def export(exchange: Exchange, _: None) -> web.Response:
         booking = state.bookings[booking_id]
         bookings.append(booking_view(booking, state, status_at(booking, now_ms)))
     cursor = f"{begin}.{ids[begin]}" if begin > 0 else None
-    view = ExportView(profile, where, bookings, cursor)
+    waiting = [waiting_view(state, state.waiters[each]) for each in state.waiters_by_user.get(user.id, ())]
+    view = ExportView(profile, where, bookings, _series(state, user, ids[begin:end]), waiting, cursor)
     extra = [("Content-Disposition", 'attachment; filename="deskraft-export.json"')]
     return json_answer(view, exchange.index, extra=extra)
+
+
+def _series(state: State, user: User, booking_ids: Sequence[str]) -> list[SeriesExportView]:
+    """The series whose first bookings are among these."""
+    found = frozenset(booking_ids)
+    zone = zone_of(UTC)
+    return [
+        SeriesExportView(each.id, each.rule, rfc3339_of_ms(each.created_at_ms, zone), list(each.booking_ids))
+        for each in state.series_by_user.get(user.id, ())
+        if each.booking_ids[0] in found
+    ]
 
 
 def profile_view(state: State, user: User) -> ProfileView:

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from api.shapes import Body, BookingView
+from api.waitlist import WaitingView
 from statemachine.records import Role
 
 GivenPassword = Annotated[str, Meta(max_length=1024)]
@@ -60,14 +61,25 @@ class ProfilesView(Struct, frozen=True):
     next: str | None
 
 
+class SeriesExportView(Struct, frozen=True):
+    """A series: what it was made from, and which bookings it made."""
+
+    id: str
+    rrule: str
+    created_at: str
+    booking_ids: list[str]
+
+
 class ExportView(Struct, frozen=True):
     """What the cluster keeps of a user. Bookings come newest first; `next` is the cursor of the following part, which
-    has the rest of them.
+    has the rest of them. A series comes with the first of its bookings.
     """
 
     profile: ProfileView
     sessions: list[SessionView]
     bookings: list[BookingView]
+    series: list[SeriesExportView]
+    waiting: list[WaitingView]
     next: str | None
 
 

@@ -71,7 +71,7 @@ async def join(exchange: Exchange, body: JoinBody) -> web.Response:
         raise refusal_of(exchange, outcome)
     waiter = outcome.result
     assert isinstance(waiter, Waiter)
-    view = _view(exchange.services.replica.state, waiter)
+    view = waiting_view(exchange.services.replica.state, waiter)
     extra = (("Location", WAITLIST_PATH + waiter.id), etag(waiter.revision))
     return json_answer(view, outcome.index, status=201, extra=extra)
 
@@ -86,7 +86,7 @@ def _joining(
     return JoinWaitlist(uuid7(exchange.services.replica.now_ms()), want)
 
 
-def _view(state: State, waiter: Waiter) -> WaitingView:
+def waiting_view(state: State, waiter: Waiter) -> WaitingView:
     want = waiter.want
     space = state.spaces.get(want.space_id)
     zone = zone_of(space.timezone if space else "UTC")
@@ -113,7 +113,7 @@ async def mine(exchange: Exchange, _: None) -> web.Response:
     identity = exchange.identity()
     state = await exchange.read_state()
     user = exchange.user_of(state, identity)
-    items = [_view(state, state.waiters[each]) for each in state.waiters_by_user.get(user.id, ())]
+    items = [waiting_view(state, state.waiters[each]) for each in state.waiters_by_user.get(user.id, ())]
     return json_answer(WaitingsView(items), exchange.index)
 
 
@@ -125,7 +125,7 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     waiter = state.waiters.get(exchange.request.match_info["waiting_id"])
     if waiter is None or (waiter.user_id != user.id and user.role != "admin"):
         raise Refusal("waiting-not-found")
-    view = _view(state, waiter)
+    view = waiting_view(state, waiter)
     shown = (view.status, view.position, view.starts_at)
     return json_answer(view, exchange.index, extra=(etag(waiter.revision, shown),))
 

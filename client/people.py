@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from client.answers import Booking
+from client.answers import Booking, Waiting
 
 if TYPE_CHECKING:
     from client.aio import Client
@@ -57,6 +57,15 @@ class _Profiles(Struct, frozen=True):
     next: str | None = None
 
 
+class SeriesRecord(Struct, frozen=True):
+    """A series: what it was made from, and which bookings it made."""
+
+    id: str
+    rrule: str
+    created_at: datetime
+    booking_ids: list[str]
+
+
 class Export(Struct, frozen=True):
     """All that the cluster keeps of oneself."""
 
@@ -64,6 +73,8 @@ class Export(Struct, frozen=True):
     sessions: list[LogIn]
     bookings: list[Booking]
     next: str | None = None
+    series: list[SeriesRecord] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 class _OneTimePassword(Struct, frozen=True):
@@ -119,12 +130,13 @@ class People:
     async def export(self) -> Export:
         """All that the cluster keeps of oneself, all its parts together."""
         whole = await self._client.send("GET", f"{_ME}/export", None, Export)
-        bookings, cursor = list(whole.bookings), whole.next
+        bookings, series, cursor = list(whole.bookings), list(whole.series), whole.next
         while cursor is not None:
             part = await self._client.send("GET", f"{_ME}/export", None, Export, query={"cursor": cursor})
             bookings += part.bookings
+            series += part.series
             cursor = part.next
-        return Export(whole.profile, whole.sessions, bookings)
+        return Export(whole.profile, whole.sessions, bookings, series=series, waiting=whole.waiting)
 
     async def erase(self, password: str, *, key: str | None = None) -> None:
         """Erase one's own account. It cannot be undone. Raises Refused: "wrong-password", "last-administrator"."""

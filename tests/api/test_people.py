@@ -110,6 +110,30 @@ async def test_an_export_holds_everything_in_parts(node: Node, monkeypatch: pyte
     await expect_problem(await node.get(f"{EXPORT}?cursor=x", token), 422, "invalid-parameter")
 
 
+async def test_an_export_holds_series_and_places_in_lines(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(myself, "MAX_EXPORTED_BOOKINGS", 2)
+    place = {"space_id": "hq", "seat_id": "A1", "starts_at": TOMORROW_10}
+    token, bob = await node.user("alice"), await node.user("bob")
+    weekly = {**place, "rrule": "FREQ=WEEKLY;COUNT=2"}
+    made = await (await node.post("/api/v1/series", weekly, token)).json()
+    await book(node, bob, "A2")
+    waiting = await (await node.post("/api/v1/waitlist", {**place, "seat_id": "A2"}, token)).json()
+    last = (await book(node, token, "A3"))["id"]
+    part = await (await node.get(EXPORT, token)).json()
+    assert (part["bookings"][0]["id"], part["series"]) == (last, [])
+    assert [each["id"] for each in part["waiting"]] == [waiting["id"]]
+    rest = await (await node.get(f"{EXPORT}?cursor={part['next']}", token)).json()
+    (series,) = rest["series"]
+    assert (series["id"], series["rrule"]) == (made["id"], "FREQ=WEEKLY;COUNT=2")
+    assert series["booking_ids"] == [each["booking"]["id"] for each in made["items"]]
+    assert (await erase(node, token)).status == 204
+    written = b"".join(node.replica.state.freeze().chunks())
+    assert made["id"].encode() not in written
+    assert waiting["id"] not in node.replica.state.waiters
+
+
 async def test_an_erased_account_is_gone_and_its_login_free(node: Node) -> None:
     token = await node.user("alice")
     booking = await book(node, token)
