@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import web
 
+from api.acts import noted
 from api.answers import content_answer
 from api.calls import Call
 from api.chores import Chores
@@ -38,6 +39,9 @@ async def backup(exchange: Exchange, _: None) -> web.Response:
     services = exchange.services
     if services.chores.backup:
         raise Refusal("overloaded", "A backup is being fetched from this node. Ask another, or later.")
+    if exchange.request.method == "GET" and exchange.query.get("consistency") != "stale":
+        # On all members, and in the file itself. A stale one may be the last that can be had of a cluster without a leader.
+        await noted(exchange, "backup-taken", services.node_id, "")
     head, frozen = services.replica.backup()
     audit.info("event=backup by=%s index=%d", user.login, head.index)
     name = f"deskraft-{head.cluster}-{head.index}.backup"
@@ -70,7 +74,7 @@ CALLS = (
         "The whole state as a file",
         backup,
         {200: bytes},
-        problems=("forbidden", "overloaded", "unavailable"),
+        problems=("forbidden", "overloaded", "unavailable", "outcome-unknown"),
         media_type=MEDIA_TYPE,
         streamed=True,
     ),

@@ -1,11 +1,10 @@
 """What administrators change of the cluster itself: its members, its leader, its snapshots.
 
-A change of members is an entry of the log, but no command of the state machine, so no `Idempotency-Key` is kept for it. None is
-needed: each call says how things should be, and answers the same when they are so already. Only `replace` could hit the
-wrong disk when it is repeated after the new one has come; its body may name the disk that is meant.
+A change of members is an entry of the log, but no command of the state machine. `acts.once` frames it with records in the state,
+which make an `Idempotency-Key` hold and leave an audit on all members.
 
-Whether the asking session is an administrator's is judged after a linearizable read, like everything else about sessions;
-every decision leaves one line in the log (logger `deskraft.audit`).
+Whether the asking session is an administrator's is judged after a linearizable read, so that nobody else can spend the log, and again
+by the log when the act is recorded; every decision leaves one line in the node's own log as well (logger `deskraft.audit`).
 """
 
 from __future__ import annotations
@@ -15,14 +14,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 from aiohttp import web
 
+from api.acts import Act, Aim, once
 from api.answers import json_answer
 from api.calls import Call
 from api.exchange import Exchange
 from api.problems import Refusal
 from api.shapes import (
     AddMemberBody,
+    Body,
     ChangeView,
     EmptyBody,
     LeaderView,
@@ -32,7 +34,7 @@ from api.shapes import (
 )
 from node.config import member_address
 from node.config_values import Mistake
-from node.membership import Change
+from node.membership import Change, ChangeKind
 from node.replica import ChangeRefusedError, OutcomeUnknownError, UnavailableError
 from statemachine.records import User
 
@@ -50,6 +52,13 @@ CHANGE_PROBLEMS = (
     "change-refused",
 )
 
+_RECORDS: dict[ChangeKind, tuple[str, str]] = {
+    "add": ("asked-to-add-member", "member-added"),
+    "promote": ("asked-to-promote-member", "member-promoted"),
+    "remove": ("asked-to-remove-member", "member-removed"),
+    "replace": ("asked-to-replace-disk", "disk-given-up"),
+}
+
 audit = logging.getLogger("deskraft.audit")
 
 
@@ -60,46 +69,62 @@ async def add(exchange: Exchange, body: AddMemberBody) -> web.Response:
         address = member_address(body.id, body.raft, body.api)
     except Mistake as mistake:
         raise Refusal("invalid-body", errors=[("/" + mistake.key, mistake.text)]) from None
-    return await _change(exchange, user, Change("add", body.id, address.raft, address.api))
+    return await _change(exchange, user, body, Change("add", body.id, address.raft, address.api))
 
 
-async def promote(exchange: Exchange, _: EmptyBody) -> web.Response:
+async def promote(exchange: Exchange, body: EmptyBody) -> web.Response:
     """Let a learner vote."""
     user = await administrator(exchange)
-    return await _change(exchange, user, Change("promote", exchange.request.match_info["id"]))
+    return await _change(exchange, user, body, Change("promote", exchange.request.match_info["id"]))
 
 
 async def remove(exchange: Exchange, _: None) -> web.Response:
     """End a membership."""
     user = await administrator(exchange)
-    return await _change(exchange, user, Change("remove", exchange.request.match_info["id"]))
+    return await _change(exchange, user, EmptyBody(), Change("remove", exchange.request.match_info["id"]))
 
 
 async def replace(exchange: Exchange, body: ReplaceBody) -> web.Response:
     """Give up a member's disk and wait for another one."""
     user = await administrator(exchange)
-    member_id = exchange.request.match_info["id"]
-    return await _change(exchange, user, Change("replace", member_id, disk=body.incarnation or ""))
+    change = Change("replace", exchange.request.match_info["id"], disk=body.incarnation or "")
+    return await _change(exchange, user, body, change)
 
 
 async def transfer(exchange: Exchange, body: TransferBody) -> web.Response:
     """Have another member lead."""
     user = await administrator(exchange)
     replica = exchange.services.replica
-    with _audited(user, "transfer", body.to or "-"):
-        leader_id = await replica.transfer_leadership(body.to, exchange.remaining_seconds())
-    _note(user, "transfer", leader_id, "ok")
-    return json_answer(LeaderView(leader_id), replica.applied_index)
+
+    async def carry_out(aim: Aim) -> LeaderView:
+        leader_id = replica.status().leader_id
+        if body.to is None and leader_id and aim.leader not in ("", leader_id):
+            return LeaderView(leader_id)  # somebody else leads since it was asked for
+        with _audited(user, "transfer", body.to or "-"):
+            leader_id = await replica.transfer_leadership(body.to, exchange.remaining_seconds())
+        _note(user, "transfer", leader_id, "ok")
+        return LeaderView(leader_id)
+
+    act = Act("asked-to-transfer-leadership", "leadership-transferred", body.to or "")
+    aim = Aim(leader=replica.status().leader_id or "")
+    view = await once(exchange, body, act, aim, carry_out, LeaderView)
+    return json_answer(view, exchange.index)
 
 
-async def snapshot(exchange: Exchange, _: EmptyBody) -> web.Response:
+async def snapshot(exchange: Exchange, body: EmptyBody) -> web.Response:
     """Write a snapshot on this node."""
     user = await administrator(exchange)
     replica, node_id = exchange.services.replica, exchange.services.node_id
-    with _audited(user, "snapshot", node_id):
-        index = await replica.write_snapshot(exchange.remaining_seconds())
-    _note(user, "snapshot", node_id, "ok", index)
-    return json_answer(SnapshotView(node_id, index), replica.applied_index)
+
+    async def carry_out(_: Aim) -> SnapshotView:
+        with _audited(user, "snapshot", node_id):
+            index = await replica.write_snapshot(exchange.remaining_seconds())
+        _note(user, "snapshot", node_id, "ok", index)
+        return SnapshotView(node_id, index)
+
+    act = Act("asked-for-snapshot", "snapshot-written", node_id)
+    view = await once(exchange, body, act, Aim(), carry_out, SnapshotView)
+    return json_answer(view, exchange.index)
 
 
 async def administrator(exchange: Exchange) -> User:
@@ -111,19 +136,33 @@ async def administrator(exchange: Exchange) -> User:
     return user
 
 
-async def _change(exchange: Exchange, user: User, change: Change) -> web.Response:
+async def _change(exchange: Exchange, user: User, body: Body, change: Change) -> web.Response:
     replica = exchange.services.replica
-    index_before = replica.status().configuration_index
-    exchange.stage = "writing"
-    with _audited(user, change.kind, change.member_id):
-        result = await replica.change_members(change, exchange.remaining_seconds())
-    exchange.stage = "written"
-    changed = result.index > index_before
-    _note(user, change.kind, change.member_id, "ok" if changed else "so-already", result.index)
-    status = 201 if changed and change.kind == "add" else 200
-    extra = (("Location", "/api/v1/cluster"),) if status == 201 else ()
-    index = max(result.index, replica.applied_index)
-    return json_answer(ChangeView(result.index, changed), index, status=status, extra=extra)
+    status = replica.status()
+    member = next((each for each in status.members if each.id == change.member_id), None)
+    disk = change.disk or (member.incarnation if member is not None else "")
+    aim = Aim(status.configuration_index, disk if change.kind == "replace" else "", member is not None)
+
+    async def carry_out(aim: Aim) -> ChangeView:
+        wanted = msgspec.structs.replace(change, disk=aim.disk)
+        try:
+            with _audited(user, change.kind, change.member_id):
+                result = await replica.change_members(wanted, exchange.remaining_seconds())
+        except Refusal as refusal:
+            if change.kind == "remove" and refusal.code == "unknown-member" and aim.known:
+                # It is gone since this was asked for.
+                return ChangeView(replica.status().configuration_index, True)
+            raise
+        changed = result.index > aim.entry
+        _note(user, change.kind, change.member_id, "ok" if changed else "so-already", result.index)
+        exchange.index = max(result.index, replica.applied_index)
+        return ChangeView(result.index, changed)
+
+    act = Act(*_RECORDS[change.kind], change.member_id)
+    view = await once(exchange, body, act, aim, carry_out, ChangeView)
+    status_code = 201 if view.changed and change.kind == "add" else 200
+    extra = (("Location", "/api/v1/cluster"),) if status_code == 201 else ()
+    return json_answer(view, exchange.index, status=status_code, extra=extra)
 
 
 @contextmanager
@@ -178,7 +217,6 @@ CALLS = (
             "change-refused",
             *_PROBLEMS,
         ),
-        keyed=False,
     ),
     Call(
         "POST",
@@ -196,7 +234,6 @@ CALLS = (
             "change-refused",
             *_PROBLEMS,
         ),
-        keyed=False,
     ),
     Call(
         "DELETE",
@@ -205,7 +242,6 @@ CALLS = (
         remove,
         {200: ChangeView},
         problems=("unknown-member", "would-lose-quorum", "change-pending", "change-refused", *_PROBLEMS),
-        keyed=False,
     ),
     Call(
         "POST",
@@ -223,7 +259,6 @@ CALLS = (
             "change-refused",
             *_PROBLEMS,
         ),
-        keyed=False,
     ),
     Call(
         "POST",
@@ -241,7 +276,6 @@ CALLS = (
             "change-refused",
             *_PROBLEMS,
         ),
-        keyed=False,
     ),
     Call(
         "POST",
@@ -251,7 +285,6 @@ CALLS = (
         {200: SnapshotView},
         body=EmptyBody,
         body_optional=True,
-        problems=("forbidden", "unavailable"),
-        keyed=False,
+        problems=_PROBLEMS,
     ),
 )

@@ -99,11 +99,23 @@ def _client(cut: Cut) -> Client:
 async def test_what_happens_meanwhile_is_not_in_the_file(node: Node, tmp_path: Path) -> None:
     """The state is that of the index in the head, however long the file takes."""
     token, admin = await node.user(), await node.admin()
-    before = node.replica.state.checksum()
     answer = await node.get(PATH, admin)
+    before = node.replica.state.checksum()
     data = await answer.content.read(1)
     body = {"space_id": "hq", "seat_id": "A1", "starts_at": "2026-12-01T10:00:00+03:00", "slots": 2}
     assert (await node.post("/api/v1/bookings", body, token)).status == 201
     path = tmp_path / "b"
     path.write_bytes(data + await answer.read())
     assert backups.read(path)[1].checksum() == before
+
+
+async def test_who_took_a_backup_is_recorded(node: Node) -> None:
+    """On all members, and in the file. Not for a look at the headers; not for a stale one, which no leader need be asked for."""
+    admin = await node.admin()
+    assert (await node.client.head(PATH, headers={"Authorization": f"Bearer {admin}"})).status == 200
+    assert len(node.replica.state.audit) == 0
+    await (await node.get(PATH, admin)).read()
+    (record,) = node.replica.state.audit
+    assert (record.what, record.subject) == ("backup-taken", "n1")
+    await (await node.get(PATH + "?consistency=stale", admin)).read()
+    assert len(node.replica.state.audit) == 1
