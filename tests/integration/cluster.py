@@ -437,15 +437,18 @@ async def running_cluster(
     spaces: list[dict[str, Any]] | None = None,
     extra: Mapping[str, Any] | None = None,
     wait_until_ready: bool = True,
+    environment_of: Callable[[str], Mapping[str, str]] = lambda _: {},
 ) -> AsyncIterator[ProcessCluster]:
     """A cluster of `count` fresh nodes in `folder`.
 
-    `extra` adds keys to cluster.yml, as snapshot_every_entries.
+    `extra` adds keys to cluster.yml, as snapshot_every_entries; `environment_of` adds variables to the environment of a node.
     """
     document = write_config(folder, count, SPACES if spaces is None else spaces, extra or {})
     environment = {**os.environ, "DESKRAFT_ADMIN_PASSWORD": ADMIN_PASSWORD, "PYTHONUNBUFFERED": "1"}
     nodes = [
-        NodeProcess(node_id, address["api"], address["raft"], folder, environment)
+        NodeProcess(
+            node_id, address["api"], address["raft"], folder, {**environment, **environment_of(node_id)}
+        )
         for node_id, address in document["nodes"].items()
     ]
     async with aiohttp.ClientSession() as session:
