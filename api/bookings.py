@@ -20,13 +20,12 @@ from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
 from api.timegrid import cell_of_instant
 from api.views import booking_etag, etag, status_at
-from api.wishes import refusal_of, wish
-from statemachine.commands import CancelBooking, CancelBookingBecause
+from api.wishes import carried_out, refusal_of, wish
+from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space
 from statemachine.state import State
 
-MAX_RESOLUTIONS = 3  # of a request against rules that change meanwhile
 MAX_SCANNED_BOOKINGS = 5_000  # for one page; a filter that finds little gives a short page and a cursor
 
 BOOKING_PATH = "/api/v1/bookings/"
@@ -45,28 +44,12 @@ async def reserve(
 
     `nowhere` is the refusal when no space can be chosen.
     """
-    identity = exchange.identity()
-    key = exchange.idempotency_key()
-    services = exchange.services
-    replica = services.replica
-    outcome: Outcome | None = None
-    for _ in range(MAX_RESOLUTIONS):
-        space = choose_space(replica.state)
-        if space is None:
-            # This node may lag behind the one where the space was made: only a linearizable look can deny it.
-            await replica.read_index(exchange.remaining_seconds())
-            exchange.index = replica.applied_index
-            space = choose_space(replica.state)
-        if space is None:
-            raise Refusal(nowhere)
-        start_cell = start_of(space)
-        command = wish(exchange, space, seat_id, start_cell, slots)
-        outcome = await exchange.execute(
-            command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
-        )
-        if outcome.code != "rules-changed":
-            break
-    assert outcome is not None
+
+    def make(state: State) -> BookSeat | None:
+        space = choose_space(state)
+        return None if space is None else wish(exchange, space, seat_id, start_of(space), slots)
+
+    outcome = await carried_out(exchange, body, make, nowhere)
     if outcome.ok:
         assert isinstance(outcome.result, Booking)
         location = ("Location", BOOKING_PATH + outcome.result.id)

@@ -1,6 +1,8 @@
 """What a change of hours closes, and the slots that it leaves to those who wait.
 
-The first is the time that is open before it and not after, as ranges of cells.
+The first is the time that is open before it and not after, as ranges of cells. When the zone changes it is all time that was open and
+that clocks show differently from then on: bookings stay at their instants, so whoever booked ten o'clock has to be told that it
+is called something else.
 
 Found here, because the log knows no time zones. Only days on which the change makes a difference are looked at; a change of
 the week or of the zone is followed until some time after the last accepted booking, and says so (`until_cell`): the log
@@ -10,13 +12,13 @@ refuses it when a booking has been made beyond that meanwhile, and it is found a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from api.problems import Refusal
-from api.timegrid import FIRST_YEAR, LAST_YEAR, local_date, open_cells, window_of
+from api.timegrid import FIRST_YEAR, LAST_YEAR, local_date, open_cells, window_of, zone_of
 from statemachine.limits import MAX_BOOKING_CELLS, MAX_CELL, MAX_CLOSING_RANGES, MAX_LINE_WINDOWS
 from statemachine.premises import Hours, SpaceRules, hours_on
-from statemachine.records import CELL_MS, CELLS_PER_DAY, Space
+from statemachine.records import CELL_MS, CELL_SECONDS, CELLS_PER_DAY, Space
 from statemachine.refitting import line_of
 from statemachine.spaces import live_bookings_of_seat, without
 from statemachine.state import State
@@ -46,13 +48,16 @@ def closing_of(
     same_zone = space.timezone == zone_after
     opened: list[tuple[int, int]] = []
     left: list[tuple[int, int]] = []
+    renamed: list[tuple[int, int]] = []
     for day in days:
         was, becomes = hours_on(before, usual, day), hours_on(after, usual, day)
         if same_zone and was == becomes:
             continue
-        opened += _range_of(space.timezone, was, day)
+        open_then = _range_of(space.timezone, was, day)
+        opened += open_then
         left += _range_of(zone_after, becomes, day)
-    closing = without(opened, left)
+        renamed += [each for each in open_then if not _same_clocks(space.timezone, zone_after, each)]
+    closing = without(opened, without(left, renamed))
     if len(closing) > MAX_CLOSING_RANGES:
         raise Refusal("change-too-wide", "It closes too many stretches of time at once.")
     return tuple(closing), until_cell
@@ -94,3 +99,10 @@ def _range_of(zone: str, hours: Hours, day: int) -> list[tuple[int, int]]:
         return []
     start_cell, end_cell = open_cells(zone, hours, where)
     return [(start_cell, end_cell)] if start_cell < end_cell else []
+
+
+def _same_clocks(zone: str, other: str, cells: tuple[int, int]) -> bool:
+    """Whether clocks of both zones show the same at the beginning and at the end of a range within one day."""
+    ends = [datetime.fromtimestamp(cell * CELL_SECONDS, UTC) for cell in (cells[0], cells[1] - 1)]
+    first, second = zone_of(zone), zone_of(other)
+    return all(end.astimezone(first).utcoffset() == end.astimezone(second).utcoffset() for end in ends)

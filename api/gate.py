@@ -25,6 +25,7 @@ from api.exchange import Exchange
 from api.ids import uuid7
 from api.problems import Refusal
 from api.services import Services
+from api.timegrid import UnknownZoneError
 from node.replica import OutcomeUnknownError, OverloadedError, UnavailableError
 
 BUDGET_SECONDS = 2.1  # for the cluster's part; leaves time to answer
@@ -109,6 +110,11 @@ class Gate:
                 return Refusal("unavailable", str(error))
             case OutcomeUnknownError():
                 return Refusal("outcome-unknown")
+            case UnknownZoneError():
+                log.warning("event=unknown-zone route=%s: %s", self._route, error)
+                if exchange.stage in ("writing", "written"):
+                    return Refusal("outcome-unknown")  # it is done, and cannot be shown here
+                return Refusal("unavailable", str(error))
             case OverloadedError():
                 return Refusal("overloaded", str(error))
             case TimeoutError() if exchange.stage == "receiving":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 from msgspec import structs
@@ -35,6 +34,7 @@ from api.space_shapes import (
     SpaceChangeBody,
     SpaceChangeView,
 )
+from api.timegrid import UnknownZoneError, zone_of
 from api.views import booking_view, etag, is_retired, seat_view, space_etag, space_view
 from api.wishes import carried_out, refusal_of
 from statemachine.commands import Command, Consent, CreateSpace, PutSeat, ReviseSpace
@@ -241,8 +241,8 @@ def _space_id(exchange: Exchange) -> str:
 
 def _sound_zone(name: str, pointer: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Europe" is a folder of the database
+        zone_of(name)
+    except UnknownZoneError:
         raise Refusal(
             "invalid-body", errors=[(pointer, "is no IANA time zone such as Europe/Moscow")]
         ) from None

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from api.problems import Refusal
 from statemachine.commands import DayGrid
@@ -44,10 +44,22 @@ class Window(NamedTuple):
     slot_count: int
 
 
+class UnknownZoneError(LookupError):
+    """This node's time zone database lacks a zone that another member's has: the database here is older."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This node's time zone database does not know {name}; ask another node, and update tzdata on this one."
+        )
+
+
 @lru_cache(maxsize=512)
 def zone_of(name: str) -> ZoneInfo:
-    """The zone of an IANA name."""
-    return ZoneInfo(name)
+    """The zone of an IANA name. Raises UnknownZoneError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UnknownZoneError(name) from None
 
 
 def first_instant(zone: tzinfo, day: date, minutes: int) -> int:

@@ -19,7 +19,7 @@ from api.problems import Refusal
 from api.shapes import Body, Instant, Name, PlacedView, SlotCount
 from api.timegrid import FIRST_YEAR, LAST_YEAR, cell_of_instant, cell_of_local, grid_for, parse_date
 from api.views import views_of
-from statemachine.commands import BookSeat, Command
+from statemachine.commands import BookSeat, Command, DayGrid, JoinWaitlist
 from statemachine.outcomes import Code, Outcome
 from statemachine.premises import Limit
 from statemachine.records import Planned, PlannedLimited, Space, Together, TogetherLimited
@@ -100,29 +100,51 @@ def wish(exchange: Exchange, space: Space, seat_id: str, start_cell: int, slots:
     return BookSeat(uuid7(replica.now_ms()), space.id, seat_id, start_cell, slots, grid)
 
 
+# Nothing is done, and nothing remembered: a waiter has an id. What is remembered under the key is answered before that is looked at.
+_IMPOSSIBLE = JoinWaitlist("", BookSeat("", "", "", 0, 0, DayGrid("", 1, ())))
+
+
+async def _made(exchange: Exchange, make: Callable[[State], Command | None], nothing: str) -> Command:
+    """What `make` finds in the state. Raises `Refusal`."""
+    replica = exchange.services.replica
+    command = make(replica.state)
+    if command is None:
+        # This node may lag behind the one where it was made: only a linearizable look can deny it.
+        await replica.read_index(exchange.remaining_seconds())
+        exchange.index = replica.applied_index
+        command = make(replica.state)
+    if command is None:
+        raise Refusal(nothing)
+    return command
+
+
 async def carried_out(
     exchange: Exchange, body: Body, make: Callable[[State], Command | None], nothing: str
 ) -> Outcome:
     """Carry out the command that `make` finds in the state, and find it again when what it rests on has changed.
 
-    `make` answers None when something that the request names is not there; `nothing` is the refusal then.
+    `make` answers None when something that the request names is not there; `nothing` is the refusal then. When `make` refuses, as for a
+    local time that the clocks of the space do not show, a request with a key is put to the log all the same, as a command that cannot
+    be carried out: it may be the repetition of one that was, before the space was moved to another zone or through a node with
+    another version of the time zone database, and then it gets the first answer again.
     """
     identity = exchange.identity()
     key = exchange.idempotency_key()
-    replica = exchange.services.replica
     outcome: Outcome | None = None
     for _ in range(MAX_RESOLUTIONS):
-        command = make(replica.state)
-        if command is None:
-            # This node may lag behind the one where it was made: only a linearizable look can deny it.
-            await replica.read_index(exchange.remaining_seconds())
-            exchange.index = replica.applied_index
-            command = make(replica.state)
-        if command is None:
-            raise Refusal(nothing)
-        outcome = await exchange.execute(
-            command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
-        )
+        refusal: Refusal | None = None
+        try:
+            command = await _made(exchange, make, nothing)
+        except Refusal as error:
+            if key is None:
+                raise
+            refusal, command = error, _IMPOSSIBLE
+        try:
+            outcome = await exchange.execute(
+                command, scope=identity.user_id, key=key, body=body, session_id=identity.session_id
+            )
+        except Refusal as error:
+            raise refusal if refusal is not None and error.code == "malformed" else error from None
         if outcome.code not in RESOLVED_AGAIN:
             break
     assert outcome is not None

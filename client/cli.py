@@ -198,8 +198,7 @@ def _offer(refused: Refused, spaces: dict[str, Space], slots: int) -> None:
     for place in refused.alternatives:
         space = spaces.get(place.space_id)
         zone = space.timezone if space else None
-        begin = drawing.local(place.starts_at, zone)
-        command = f"deskraft book {place.seat_id} {begin:%Y-%m-%d %H:%M} --space {place.space_id}"
+        command = f"deskraft book {place.seat_id} {place.starts_at:%Y-%m-%d %H:%M} --space {place.space_id}"
         command += f" --slots {slots}" if slots > 1 else ""
         when = drawing.span(place.starts_at, place.ends_at, zone)
         click.echo(f"  {place.seat_id}  {when}   {command}{invocation.server_option()}", err=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
@@ -57,16 +58,26 @@ def local(instant: datetime, timezone: str | None) -> datetime:
 
 
 def span(starts_at: datetime, ends_at: datetime, timezone: str | None) -> str:
-    """ "2026-12-01 10:00–11:00 (Europe/Moscow)", with the offset instead of an unknown zone."""
-    begin, end = local(starts_at, timezone), local(ends_at, timezone)
+    """ "2026-12-01 10:00–11:00 (Europe/Moscow)", with the offset instead of an unknown zone. Servers write instants as the clocks of the
+    space show them; the database of time zones here may be an older one, and is not asked. When the clocks change in between,
+    each end has its offset.
+    """
+    begin, end = starts_at, ends_at
     until = f"{end:%H:%M}" if end.date() == begin.date() else f"{end:%Y-%m-%d %H:%M}"
+    if begin.utcoffset() != end.utcoffset():
+        return f"{begin:%Y-%m-%d %H:%M%z}–{until}{end:%z} ({timezone or 'local time'})"
     return f"{begin:%Y-%m-%d %H:%M}–{until} ({timezone or f'{begin:%z}'})"
 
 
 def draw_seats(out: Console, space: Space, day: Availability) -> None:
     """A map: a row for each seat, a column for each slot, wrapped to the width of the terminal."""
-    begins = [local(slot.starts_at, day.timezone) for slot in day.slots]
+    begins = [slot.starts_at for slot in day.slots]
     out.print(Text(f"{space.name} ({space.id}) — {day.date}, {day.timezone}", style="bold"))
+    for before, after in pairwise(begins):
+        if before.utcoffset() != after.utcoffset():
+            out.print(
+                f"  the clocks change: UTC{before:%z} until the slot of {before:%H:%M}, UTC{after:%z} from {after:%H:%M} on"
+            )
     if not begins:
         out.print("  closed that day")
         return

@@ -111,7 +111,8 @@ const labelOf = (spaceId, seatId) => state.spaces.find((each) => each.id === spa
 
 function describe({ space_id: spaceId, seat_id: seatId, starts_at: from, ends_at: to }) {
   const space = state.spaces.find((each) => each.id === spaceId);
-  const values = { seat: labelOf(spaceId, seatId), date: dayOf(from), from: clock(from), to: clock(to), zone: space ? `${space.timezone}, UTC${offsetOf(from)}` : offsetOf(from) };
+  const changed = offsetOf(to) !== offsetOf(from) ? ` UTC${offsetOf(to)}` : ""; // the clocks change in between
+  const values = { seat: labelOf(spaceId, seatId), date: dayOf(from), from: clock(from), to: clock(to) + changed, zone: space ? `${space.timezone}, UTC${offsetOf(from)}` : offsetOf(from) };
   return `${space ? `${space.name}: ` : ""}${say("chosen", values)}`;
 }
 
@@ -127,7 +128,8 @@ async function drawDay() {
   byId("zone").textContent = page.slots.length ? say("zone", { zone: page.timezone, offset: [...offsets].join(" / UTC"), minutes: space.slot_minutes }) : say("noSlots");
   const head = element("tr", {}, element("th", { scope: "col", text: say("seat") }));
   // On a day when the clocks change an hour may stand twice: then the offset tells the two apart.
-  for (const slot of page.slots) head.append(element("th", { scope: "col", text: clock(slot.starts_at) + (offsets.size > 1 ? ` ${offsetOf(slot.starts_at)}` : "") }));
+  page.slots.forEach((slot) => { slot.name = clock(slot.starts_at) + (offsets.size > 1 ? ` ${offsetOf(slot.starts_at)}` : ""); });
+  for (const slot of page.slots) head.append(element("th", { scope: "col", text: slot.name }));
   const rows = page.seats.map((seat) => element("tr", {}, element("th", { scope: "row", text: seat.label }), ...seat.slots.map((how, at) => cell(page, seat, how, at))));
   byId("grid").replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows));
   drawChoice();
@@ -136,7 +138,7 @@ async function drawDay() {
 const WORD_OF = { taken: "taken", mine: "yours", past: "pastSlot", closed: "closed" };
 
 function cell(page, seat, how, at) {
-  const when = clock(page.slots[at].starts_at);
+  const when = page.slots[at].name;
   if (how !== "free") {
     return element("td", {}, element("span", { class: how, title: say(WORD_OF[how]), "aria-label": `${seat.label} ${when}: ${say(WORD_OF[how])}`, text: how === "past" ? "" : how === "mine" ? "●" : "×" }));
   }

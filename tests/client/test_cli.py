@@ -8,19 +8,22 @@ import signal
 import stat
 import subprocess
 import sys
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from api.console import main
+from client.drawing import span
 from tests.client.fake import BOOKING, SPACE, FakeNode, cluster, free_url, no_content, ok, problem, tokens
 
 ALTERNATIVE = {
     "space_id": "hq",
     "seat_id": "A2",
-    "starts_at": "2026-12-01T07:00:00Z",
-    "ends_at": "2026-12-01T08:00:00Z",
+    "starts_at": "2026-12-01T10:00:00+03:00",
+    "ends_at": "2026-12-01T11:00:00+03:00",
 }
 DAY = {
     "space_id": "hq",
@@ -154,6 +157,23 @@ def test_the_seat_map(shell: Shell) -> None:
     assert narrow.count("A2 У окна") == 2
     (day,) = json.loads(shell("seats", "--json").stdout)
     assert day["seats"][0]["slots"] == ["past", "mine", "taken"]
+
+
+def test_the_seat_map_of_a_day_when_an_hour_comes_twice(shell: Shell, node: FakeNode) -> None:
+    """Instants are drawn as the server wrote them, whatever the database of time zones here says; and it is told that the clocks change."""
+    times = ["01:00:00+02:00", "02:00:00+02:00", "02:00:00+01:00", "03:00:00+01:00", "04:00:00+01:00"]
+    slots = [
+        {"starts_at": f"2027-10-31T{one}", "ends_at": f"2027-10-31T{other}"} for one, other in pairwise(times)
+    ]
+    seats = [{"id": "A1", "label": "A1", "slots": ["free", "taken", "mine", "free"]}]
+    node.on("GET /api/v1/spaces/hq/availability", ok({**DAY, "slots": slots, "seats": seats}))
+    lines = shell("seats", "--space", "hq", "--date", "2027-10-31").stdout.splitlines()
+    assert "UTC+0200 until the slot of 02:00, UTC+0100 from 02:00 on" in lines[1]
+    assert lines[2].split() == ["01", "02", "02", "03"]
+    assert lines[3].split() == ["A1", "·", "█", "★", "·"]
+    begin, end = (datetime.fromisoformat(f"2027-10-31T{each}") for each in times[1:3])
+    told = "2027-10-31 02:00+0200–02:00+0100 (Europe/Berlin)"
+    assert told == span(begin, end, "Europe/Berlin")
 
 
 def test_server_and_json_are_taken_anywhere_on_the_line(shell: Shell, node: FakeNode) -> None:
