@@ -221,7 +221,7 @@ def place(day: str, hour: int = 10, seat: str = "A1", space: str = "hq") -> dict
 
 def order(said: Said) -> tuple[int, int]:
     """Where in the log an answer to a change of one booking or space was decided."""
-    index, position = said.headers["ETag"].strip('"').split(".")
+    index, position = said.body["revision"].split(".")
     return int(index), int(position)
 
 
