@@ -23,7 +23,7 @@ from tests.integration.clocks import Clock
 from tests.integration.cluster import SPACES
 from tests.integration.raw import Raw, Said, one_request, request_bytes
 
-ROUNDS = 14
+ROUNDS = 10
 ROUNDS_OF_RULES = 5  # each is several requests long
 ROUNDS_OF_THE_CLOCK = 2
 KILLS = 2
