@@ -13,6 +13,7 @@ from api import (
     bookings,
     calendars,
     checkin,
+    events,
     evidence,
     members,
     moves,
@@ -38,6 +39,7 @@ from api.origins import Origins
 from api.passwords import Cost, PasswordHasher
 from api.services import Services
 from api.site import document_call, site_calls
+from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
@@ -64,6 +66,7 @@ API_CALLS = (
     *backups.CALLS,
     *reports.CALLS,
     *calendars.CALLS,
+    *events.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 
@@ -97,6 +100,7 @@ def build_app(
         origins=Origins(replica),
         chores=Chores(),
         feed_secrets=FeedSecrets(secret),
+        streams=Streams(replica, config.cluster),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )
@@ -109,7 +113,12 @@ def build_app(
     nowhere = Gate(services, "other", ())
     app.router.add_route("*", "/{tail:.*}", nowhere.handle, expect_handler=nowhere.meet_expectation)
     app.cleanup_ctx.append(_close_services)
+    app.on_shutdown.append(_end_streams)
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[SERVICES].streams.close()  # they would not end by themselves
 
 
 async def _close_services(app: web.Application) -> AsyncIterator[None]:

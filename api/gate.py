@@ -32,7 +32,9 @@ BUDGET_SECONDS = 2.1  # for the cluster's part; leaves time to answer
 REQUEST_SECONDS = 2.35  # for the whole; the promise to clients is 2.5
 
 _EXPOSED_HEADERS = "Deprecation, Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After, Sunset"
-_ALLOWED_HEADERS = "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match, If-None-Match"
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
+)
 _PREFLIGHT_SECONDS = "600"
 
 log = logging.getLogger("deskraft.api")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from api.passwords import PasswordHasher
+from api.streams import Streams
 from node.replica import ClusterStatus, Replica
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -52,11 +53,15 @@ class RequestMetrics:
         return lines + _one("deskraft_http_in_flight", "gauge", "Requests being answered.", self.in_flight)
 
 
-def render(requests: RequestMetrics, passwords: PasswordHasher, replica: Replica) -> str:
+def render(requests: RequestMetrics, passwords: PasswordHasher, streams: Streams, replica: Replica) -> str:
     """The whole of `/metrics`."""
     statistics, status = replica.statistics(), replica.status()
     lines = requests.lines()
     lines += _one("deskraft_password_queue", "gauge", "Passwords waiting to be hashed.", passwords.waiting)
+    lines += _one("deskraft_event_streams", "gauge", "Open streams of events.", len(streams))
+    lines += _one(
+        "deskraft_event_streams_cut_total", "counter", "Streams of slow readers cut off.", streams.cut_off
+    )
     lines += _cluster_lines(status)
     for name, kind, text, value in (
         ("journal_bytes", "gauge", "Size of the journal.", statistics.journal_bytes),

@@ -36,7 +36,7 @@ async def readyz(exchange: Exchange, _: None) -> web.Response:
 async def prometheus(exchange: Exchange, _: None) -> web.Response:
     """Counters and gauges."""
     services = exchange.services
-    text = metrics.render(services.metrics, services.passwords, services.replica)
+    text = metrics.render(services.metrics, services.passwords, services.streams, services.replica)
     return content_answer(text.encode(), metrics.MEDIA_TYPE, services.replica.applied_index)
 
 

@@ -21,7 +21,7 @@ from api.answers import INDEX_HEADER, problem_answer
 from api.problems import MEDIA_TYPE, Refusal
 from node.replica import Replica
 
-MAX_CONNECTIONS = 10_000
+MAX_CONNECTIONS = 12_000  # of which api/streams.py may take 10,000
 
 log = logging.getLogger("deskraft.api")
 

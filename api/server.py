@@ -25,6 +25,7 @@ from api.app import SERVICES, build_app
 from api.birth import give_birth, password_mistake
 from api.joining import Join, JoinError, config_of
 from api.protocol import MAX_CONNECTIONS, ApiRunner
+from api.streams import MAX_STREAMS
 from node.config import Config
 from node.disk import StorageError
 from node.guard import FailStopError
@@ -94,6 +95,8 @@ async def _serve_member(
     config: Config, node_id: str, secret: Secret, member: Member, stop: asyncio.Event
 ) -> int:
     app = build_app(member, secret, config, node_id)
+    connections = _connections_allowed()
+    app[SERVICES].streams.limit = min(MAX_STREAMS, connections * 5 // 6)  # the rest is for requests
     runner = ApiRunner(
         app,
         member,
@@ -102,7 +105,7 @@ async def _serve_member(
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=FINISH_SECONDS,
         max_line_size=MAX_LINE_BYTES,
-        max_connections=_connections_allowed(),
+        max_connections=connections,
     )
     address = config.nodes[node_id]
     birth: asyncio.Task[None] | None = None
@@ -117,6 +120,7 @@ async def _serve_member(
             # Who is no member any more was told so by the others, and ends as it was asked to.
             return _refuse(EXIT_STOPPED if member.removed else EXIT_FAILED, failure)
         log.info("event=stopping node=%s", node_id)
+        app[SERVICES].streams.close()  # first: their readers go on elsewhere while this node finishes
         await member.hand_over()
         await asyncio.sleep(STEP_ASIDE_SECONDS)
     except OSError as error:

@@ -10,6 +10,7 @@ from api.chores import Chores
 from api.metrics import RequestMetrics
 from api.origins import Origins
 from api.passwords import PasswordHasher
+from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
@@ -36,5 +37,6 @@ class Services:
     origins: Origins
     chores: Chores
     feed_secrets: FeedSecrets
+    streams: Streams
     budget_seconds: float
     request_seconds: float

@@ -49,6 +49,7 @@ class Identity(NamedTuple):
 
     user_id: str
     session_id: str
+    expires_ms: int = 0  # when the token runs out; the session may live on
 
 
 class _Verified(NamedTuple):
@@ -135,7 +136,7 @@ class AccessTokens:
             raise Refusal("unauthenticated")
         if issued * 1000 > now_ms + CLOCK_LEEWAY_SECONDS * 1000 or expires - issued > ACCESS_SECONDS:
             raise Refusal("unauthenticated")
-        return _Verified(Identity(user_id, session_id), expires * 1000)
+        return _Verified(Identity(user_id, session_id, expires * 1000), expires * 1000)
 
 
 class RefreshTokens:

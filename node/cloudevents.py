@@ -15,6 +15,7 @@ The mapping is a table with one function for each kind of event, and a test asks
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +26,7 @@ from statemachine import events as told
 from statemachine import outbox_events as outbox
 from statemachine import people_events as people
 from statemachine.events import Event
-from statemachine.feed import Place
+from statemachine.feed import BEGINNING, Place
 from statemachine.feeds import CalendarClosed, CalendarOpened
 from statemachine.records import CELL_MS, ERASED, Booking, Session, Space
 from statemachine.waiters import Waiter
@@ -34,6 +35,7 @@ Data = dict[str, Any]
 
 TYPE_PREFIX = "deskraft."
 SEAT_STATE = "deskraft.seat.state"  # what others see of a booking
+_PLACE = re.compile(r"[0-9]{1,16}\.[0-9]{1,10}")
 _LATEST_MS = 253_402_300_799_999  # the last instant that RFC 3339 can write
 
 
@@ -92,12 +94,13 @@ def place_text(place: Place) -> str:
 
 
 def place_from(text: str) -> Place | None:
-    """The place that a text names, or None. An index alone stands for its beginning."""
-    index, _, position = text.partition(".")
-    parts = (index, position or "0")
-    if not all(part.isascii() and part.isdigit() and len(part) <= 16 for part in parts):
+    """The place that a text names, or None. "0" is the beginning; any other index without a position names none."""
+    if text == "0":
+        return BEGINNING
+    if not _PLACE.fullmatch(text):
         return None
-    return int(parts[0]), int(parts[1])
+    index, _, position = text.partition(".")
+    return int(index), int(position)
 
 
 def instant(at_ms: int) -> str:

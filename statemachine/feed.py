@@ -74,7 +74,7 @@ class Feed:
         assert place > (self.last or self.lost_through)
         self._rows.append(row)
         self.last = place
-        if len(self._rows) > FEED_EVENTS_KEPT:
+        while len(self._rows) > FEED_EVENTS_KEPT:
             oldest = self.first
             assert oldest is not None
             self.lost_through = oldest

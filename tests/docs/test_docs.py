@@ -23,6 +23,7 @@ from api.app import API_CALLS
 from api.openapi import document
 from api.problems import KINDS
 from node.replica import Statistics
+from scripts.make_event_samples import page_with
 from statemachine.limits import __file__ as limits_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,6 +237,12 @@ def test_mermaid_blocks_are_closed_and_of_known_kinds() -> None:
             opened = len(re.findall(r"^\s*(?:alt|par|loop|opt|subgraph)\b", block, re.MULTILINE))
             closed = len(re.findall(r"^\s*end\s*$", block, re.MULTILINE))
             assert opened == closed, path.name
+
+
+def test_every_event_is_told() -> None:
+    """With the example that the code makes of it."""
+    text = page("events.md")
+    assert page_with(text) == text, "run scripts/make_event_samples.py"
 
 
 @pytest.mark.timeout(120)
