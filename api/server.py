@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import resource
 import signal
 import sys
@@ -27,9 +28,13 @@ from api.joining import Join, JoinError, config_of
 from api.protocol import MAX_CONNECTIONS, ApiRunner
 from api.streams import MAX_STREAMS
 from node.config import Config
+from node.config_outbox import with_passwords
+from node.config_values import Mistake
+from node.couriers.wiring import couriers_of
 from node.disk import StorageError
 from node.guard import FailStopError
 from node.member import Member
+from node.outbox_runner import OutboxRunner
 from node.secret import Secret, SecretError
 
 EXIT_STOPPED = 0
@@ -73,6 +78,10 @@ async def serve(config: Config, node_id: str, data_dir: Path) -> int:
         password = os.environ.get(config.bootstrap.admin_password_env, "")
         if password and (mistake := password_mistake(config.bootstrap, password)):
             return _refuse(EXIT_USAGE, mistake)
+    try:
+        couriers = couriers_of(config.cluster, with_passwords(config.outbox), secret)
+    except Mistake as mistake:
+        return _refuse(EXIT_USAGE, f"cluster.yml: {mistake.key}: {mistake.text}")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -84,9 +93,12 @@ async def serve(config: Config, node_id: str, data_dir: Path) -> int:
     except OSError as error:
         address = config.nodes[node_id].raft
         return _refuse(EXIT_FAILED, f"cannot open {data_dir} or listen on {address}: {_reason(error)}")
+    outbox = asyncio.create_task(OutboxRunner(member, couriers, config.cluster, random.Random()).run())  # noqa: S311 - jitter
     try:
         return await _serve_member(config, node_id, secret, member, stop)
     finally:
+        outbox.cancel()
+        await asyncio.gather(outbox, return_exceptions=True)
         await member.stop()
         log.info("event=stopped node=%s", node_id)
 

@@ -150,6 +150,12 @@ class Member:
         """See `Replica.applied_index`."""
         return self._driver.core.applied_index
 
+    @property
+    def tells(self) -> bool:
+        """Whether the outbox is this member's: see `node.outbox_runner.Ground`."""
+        core = self._driver.core
+        return core.own_term_applied() and not core.draining and not self.failed.done()
+
     def now_ms(self) -> int:
         """See `Replica.now_ms`."""
         return self._driver.core.now_ms()

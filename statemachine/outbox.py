@@ -198,7 +198,9 @@ def create_webhook(tables: Tables, entry: Entry, envelope: Envelope, command: Cr
         return entry.refuse("duplicate-id")
     if len(tables.sinks) >= MAX_SINKS:
         return entry.refuse("too-many-sinks")
-    webhook = Webhook(command.url, command.description, command.types, (WebhookKey(command.key_name),))
+    webhook = Webhook(
+        command.url, command.description, command.types, (WebhookKey(command.key_name),), command.space_ids
+    )
     cursor = tables.feed.last or BEGINNING
     sink = Sink(command.sink_id, "webhook", "active", webhook, cursor, 0, entry.now_ms, "")
     return _add(tables, entry, sink, actor_id)
@@ -213,7 +215,7 @@ def revise_webhook(tables: Tables, entry: Entry, envelope: Envelope, command: Re
         return sink
     if sink.webhook is None:
         return entry.refuse("not-a-webhook")
-    webhook = Webhook(command.url, command.description, command.types, sink.webhook.keys)
+    webhook = Webhook(command.url, command.description, command.types, sink.webhook.keys, command.space_ids)
     return _change(tables, entry, envelope, structs.replace(sink, webhook=webhook), "revised")
 
 
@@ -329,7 +331,8 @@ def _is_webhook(command: CreateWebhook | ReviseWebhook) -> bool:
         0 < len(command.url) <= MAX_URL_CHARS
         and len(command.description) <= MAX_TEXT_CHARS
         and len(command.types) <= MAX_WEBHOOK_TYPES
-        and all(0 < len(each) <= MAX_ID_CHARS for each in command.types)
+        and len(command.space_ids) <= MAX_WEBHOOK_TYPES
+        and all(0 < len(each) <= MAX_ID_CHARS for each in (*command.types, *command.space_ids))
     )
 
 

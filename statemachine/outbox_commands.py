@@ -72,6 +72,7 @@ class CreateWebhook(Struct, frozen=True, array_like=True, forbid_unknown_fields=
     url: str
     description: str
     types: tuple[str, ...]
+    space_ids: tuple[str, ...]
     key_name: str
 
 
@@ -82,6 +83,7 @@ class ReviseWebhook(Struct, frozen=True, array_like=True, forbid_unknown_fields=
     url: str
     description: str
     types: tuple[str, ...]
+    space_ids: tuple[str, ...]
 
 
 class RotateWebhook(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=64):

@@ -31,7 +31,7 @@ from statemachine.sinks import Letters, Sink
 from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, World
 
-HOOK = CreateWebhook("hook", "https://hooks.example/in", "mine", ("deskraft.booking",), "kid.1")
+HOOK = CreateWebhook("hook", "https://hooks.example/in", "mine", ("deskraft.booking",), (), "kid.1")
 
 
 def settle(sink: Sink, cursor: Place, **more: object) -> Settle:
@@ -226,14 +226,14 @@ def test_keys_rotate_with_an_overlap() -> None:
     assert sink_of(world).webhook.keys_at(world.now_ms) == ("kid.3", "kid.2"), "the oldest ends"
     assert world.do(RotateWebhook("hook", "kid.4", 0), session="s-root").ok
     assert sink_of(world).webhook.keys_at(world.now_ms) == ("kid.4",)
-    revised = ReviseWebhook("hook", "https://other.example/", "", ())
+    revised = ReviseWebhook("hook", "https://other.example/", "", (), ("hq",))
     assert world.do(revised, session="s-root").ok
     assert sink_of(world).webhook.keys_at(world.now_ms) == ("kid.4",)
 
 
 ADMINISTRATIVE: list[Command] = [
     HOOK,
-    ReviseWebhook("hook", "https://a.example/", "", ()),
+    ReviseWebhook("hook", "https://a.example/", "", (), ()),
     RotateWebhook("hook", "k", 1),
     SetSink("hook", "paused"),
     RemoveSink("hook"),
