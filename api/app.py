@@ -19,6 +19,7 @@ from api import (
     moves,
     myself,
     names,
+    notifications,
     operations,
     people,
     reports,
@@ -44,12 +45,14 @@ from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
 from node.config import Config
+from node.mail_addresses import AddressCodes
 from node.replica import Replica
 from node.secret import Secret
 
 API_CALLS = (
     *accounts.CALLS,
     *myself.CALLS,
+    *notifications.CALLS,
     *people.CALLS,
     *spaces.CALLS,
     *shaping.CALLS,
@@ -101,6 +104,7 @@ def build_app(
         chores=Chores(),
         feed_secrets=FeedSecrets(secret),
         streams=Streams(replica, config.cluster),
+        address_codes=AddressCodes(secret),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )

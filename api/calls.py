@@ -71,7 +71,7 @@ class Call:
     `with_one_time_password`: who has to change the password first may call it nevertheless.
     """
 
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     summary: str
     handler: Handler

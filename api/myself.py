@@ -16,6 +16,7 @@ from api.answers import empty_answer, json_answer
 from api.bookings import position_before
 from api.calls import CURSOR, Call
 from api.exchange import Exchange
+from api.notifications import notifications_view
 from api.passwords import refuse_weak
 from api.people_shapes import (
     ChangePasswordBody,
@@ -85,6 +86,7 @@ async def export(exchange: Exchange, _: None) -> web.Response:
     state = await exchange.read_state()
     user = exchange.user_of(state, identity)
     profile, where = profile_view(state, user), _sessions(exchange, state, user)
+    told = notifications_view(state, user.id)
     ids = tuple(state.user_bookings(user.id))
     end = position_before(ids, exchange.query["cursor"]) if "cursor" in exchange.query else len(ids)
     begin = max(0, end - MAX_EXPORTED_BOOKINGS)
@@ -99,7 +101,7 @@ async def export(exchange: Exchange, _: None) -> web.Response:
         bookings.append(booking_view(booking, state, status_at(booking, now_ms)))
     cursor = f"{begin}.{ids[begin]}" if begin > 0 else None
     waiting = [waiting_view(state, state.waiters[each]) for each in state.waiters_by_user.get(user.id, ())]
-    view = ExportView(profile, where, bookings, _series(state, user, ids[begin:end]), waiting, cursor)
+    view = ExportView(profile, told, where, bookings, _series(state, user, ids[begin:end]), waiting, cursor)
     extra = [("Content-Disposition", 'attachment; filename="deskraft-export.json"')]
     return json_answer(view, exchange.index, extra=extra)
 

@@ -8,7 +8,13 @@ from msgspec import Meta, Struct
 
 from api.shapes import Body, BookingView
 from api.waitlist import WaitingView
+from node.mail_addresses import MAX_ADDRESS_CHARACTERS
+from statemachine.limits import MAX_REMIND_MINUTES
+from statemachine.notices import Language, MailKind
 from statemachine.records import Role
+
+ALL_KINDS: tuple[MailKind, ...] = ("confirmed", "moved", "cancelled", "released", "affected", "promoted")
+MAX_CODE_CHARACTERS = 32  # with room for how people write one
 
 GivenPassword = Annotated[str, Meta(max_length=1024)]
 
@@ -70,12 +76,47 @@ class SeriesExportView(Struct, frozen=True):
     booking_ids: list[str]
 
 
+class NotificationsBody(Body, frozen=True):
+    """What I want to hear. It replaces what I wanted before."""
+
+    address: Annotated[
+        Annotated[str, Meta(max_length=MAX_ADDRESS_CHARACTERS)] | None,
+        Meta(description="Of mail, in ASCII; null: nothing is mailed.", examples=["ann@example.com"]),
+    ]
+    language: Language
+    kinds: Annotated[
+        Annotated[list[MailKind], Meta(max_length=len(ALL_KINDS))] | None,
+        Meta(description="Each once; left out or null: all of them."),
+    ] = None
+    remind_minutes: Annotated[
+        int, Meta(ge=0, le=MAX_REMIND_MINUTES, description="Before the start of a booking; 0: no reminder.")
+    ] = 0
+
+
+class CodeBody(Body, frozen=True):
+    """The code that was mailed to the address."""
+
+    code: Annotated[str, Meta(max_length=MAX_CODE_CHARACTERS, examples=["7K2M9-QX4TD"])]
+
+
+class NotificationsView(Struct, frozen=True):
+    """What I want to hear. Mails come when the address is `confirmed`; `available` is whether this cluster sends any."""
+
+    address: str | None
+    confirmed: bool
+    language: Language
+    kinds: list[MailKind]
+    remind_minutes: int
+    available: bool
+
+
 class ExportView(Struct, frozen=True):
     """What the cluster keeps of a user. Bookings come newest first; `next` is the cursor of the following part, which
     has the rest of them. A series comes with the first of its bookings.
     """
 
     profile: ProfileView
+    notifications: NotificationsView
     sessions: list[SessionView]
     bookings: list[BookingView]
     series: list[SeriesExportView]

@@ -15,6 +15,7 @@ from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
 from node.config import Config
+from node.mail_addresses import AddressCodes
 from node.replica import Replica
 
 
@@ -38,5 +39,6 @@ class Services:
     chores: Chores
     feed_secrets: FeedSecrets
     streams: Streams
+    address_codes: AddressCodes
     budget_seconds: float
     request_seconds: float

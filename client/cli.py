@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import calendar, drawing, invocation, peopling, plans, reports, safekeeping, shaping
+from client import calendar, drawing, invocation, notifying, peopling, plans, reports, safekeeping, shaping
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -277,6 +277,7 @@ COMMANDS: dict[str, click.Command] = {
     "cancel": cancel,
     "history": history,
     **peopling.COMMANDS,
+    **notifying.COMMANDS,
     **plans.COMMANDS,
     **safekeeping.COMMANDS,
     **reports.COMMANDS,

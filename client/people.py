@@ -9,7 +9,7 @@ What administrators do raises Refused with code "forbidden" for anybody else, "u
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -66,6 +66,20 @@ class SeriesRecord(Struct, frozen=True):
     booking_ids: list[str]
 
 
+MAIL_KINDS = ("confirmed", "moved", "cancelled", "released", "affected", "promoted")
+
+
+class Notifications(Struct, frozen=True):
+    """What one is told by mail, once the address is `confirmed`. `available`: whether the cluster sends mails at all."""
+
+    address: str | None
+    confirmed: bool
+    language: str
+    kinds: list[str]
+    remind_minutes: int
+    available: bool
+
+
 class Export(Struct, frozen=True):
     """All that the cluster keeps of oneself."""
 
@@ -75,6 +89,7 @@ class Export(Struct, frozen=True):
     next: str | None = None
     series: list[SeriesRecord] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
+    notifications: Notifications | None = None  # older nodes have none
 
 
 class _OneTimePassword(Struct, frozen=True):
@@ -127,6 +142,33 @@ class People:
         """End one of one's own sessions. Raises Refused: "session-not-found"."""
         await self._client.tell("DELETE", f"{_ME}/sessions/{quote(session_id, safe='')}", None)
 
+    async def notifications(self) -> Notifications:
+        """What one is told by mail, and where."""
+        return await self._client.send("GET", f"{_ME}/notifications", None, Notifications)
+
+    async def set_notifications(
+        self,
+        address: str | None,
+        language: str,
+        kinds: Sequence[str] = MAIL_KINDS,
+        remind_minutes: int = 0,
+        *,
+        key: str | None = None,
+    ) -> Notifications:
+        """Say what one wants to be told. Another address is mailed a code, and nothing else before that has been shown.
+
+        Raises Refused: "invalid-body", "too-many-addresses".
+        """
+        body = {
+            "address": address, "language": language, "kinds": list(kinds), "remind_minutes": remind_minutes
+        }  # fmt: skip
+        return await self._client.send("PUT", f"{_ME}/notifications", body, Notifications, key=key)
+
+    async def confirm_address(self, code: str, *, key: str | None = None) -> Notifications:
+        """Show the code. Raises Refused: "wrong-code", "address-changed", "not-found"."""
+        path = f"{_ME}/notifications/confirm"
+        return await self._client.send("POST", path, {"code": code}, Notifications, key=key)
+
     async def export(self) -> Export:
         """All that the cluster keeps of oneself, all its parts together."""
         whole = await self._client.send("GET", f"{_ME}/export", None, Export)
@@ -136,7 +178,14 @@ class People:
             bookings += part.bookings
             series += part.series
             cursor = part.next
-        return Export(whole.profile, whole.sessions, bookings, series=series, waiting=whole.waiting)
+        return Export(
+            whole.profile,
+            whole.sessions,
+            bookings,
+            series=series,
+            waiting=whole.waiting,
+            notifications=whole.notifications,
+        )
 
     async def erase(self, password: str, *, key: str | None = None) -> None:
         """Erase one's own account. It cannot be undone. Raises Refused: "wrong-password", "last-administrator"."""
@@ -216,6 +265,25 @@ class BlockingPeople:
     def end_session(self, session_id: str) -> None:
         """End one of one's own sessions."""
         self._run(self._people.end_session(session_id))
+
+    def notifications(self) -> Notifications:
+        """What one is told by mail, and where."""
+        found: Notifications = self._run(self._people.notifications())
+        return found
+
+    def set_notifications(
+        self, address: str | None, language: str, kinds: Sequence[str] = MAIL_KINDS, remind_minutes: int = 0
+    ) -> Notifications:
+        """Say what one wants to be told."""
+        found: Notifications = self._run(
+            self._people.set_notifications(address, language, kinds, remind_minutes)
+        )
+        return found
+
+    def confirm_address(self, code: str) -> Notifications:
+        """Show the code that was mailed."""
+        found: Notifications = self._run(self._people.confirm_address(code))
+        return found
 
     def export(self) -> Export:
         """All that the cluster keeps of oneself."""

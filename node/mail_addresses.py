@@ -1,14 +1,14 @@
 """Which mail addresses are taken, and the codes that users confirm theirs by.
 
-An address is plain ASCII, as RFC 5321 has it, without quotes or comments: what is taken here goes into headers and SMTP commands, and everything that
-would need an escape there is refused instead. People whose address is written in another alphabet need SMTPUTF8 (RFC 6531), which
+An address is plain ASCII, as RFC 5321 has it, without quotes or comments: what is taken here goes into headers and SMTP commands, and everything
+that would need an escape there is refused instead. People whose address is written in another alphabet need SMTPUTF8 (RFC 6531), which
 too few servers on the way have.
 
 A code is made from the members' secret, the user and the address, so nothing is stored and every node knows it. It is good for that
 user and that address alone, and does not run out: who shows it has read a mail to the address, which stays true.
 
-Fifty bits, in ten characters of Crockford's Base32 (no I, L, O, U): to guess one at a thousand attempts a second takes longer than anybody lives,
-and attempts are log-ins' work besides (`api`).
+Fifty bits, in ten characters of Crockford's Base32 (no I, L, O, U): whoever tries a thousand a second has tried half of them after
+eighteen thousand years.
 """
 
 from __future__ import annotations

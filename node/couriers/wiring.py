@@ -6,6 +6,7 @@ from node.config_outbox import OutboxConfig
 from node.couriers import Courier
 from node.couriers.addresses import AllowedHosts
 from node.couriers.broker import BrokerCourier
+from node.couriers.mail import MailCourier
 from node.couriers.signing import SigningKeys
 from node.couriers.webhook import WebhookCourier, WebhookPoster
 from node.secret import Secret
@@ -19,6 +20,8 @@ def couriers_of(cluster: str, config: OutboxConfig, secret: Secret) -> dict[Sink
     """
     poster = WebhookPoster(AllowedHosts.of(config.webhook_allow))
     couriers: dict[SinkKind, Courier] = {"webhook": WebhookCourier(SigningKeys(secret), poster)}
+    if config.smtp is not None:
+        couriers["mail"] = MailCourier(cluster, config.smtp, secret)
     if config.nats is not None:
         couriers["broker"] = BrokerCourier(cluster, config.nats)
     return couriers

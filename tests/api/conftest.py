@@ -103,6 +103,9 @@ class Node:
     async def patch(self, path: str, body: Any, token: str | None = None, **headers: str) -> ClientResponse:
         return await self.client.patch(path, json=body, headers=_headers(token, headers))
 
+    async def put(self, path: str, body: Any, token: str | None = None, **headers: str) -> ClientResponse:
+        return await self.client.put(path, json=body, headers=_headers(token, headers))
+
     async def delete(self, path: str, token: str | None = None) -> ClientResponse:
         return await self.client.delete(path, headers=_headers(token, {}))
 
