@@ -124,6 +124,10 @@ class Bookings(Ground):
         """What one waits for, and what one got by waiting until it begins."""
         return (await self._read("/api/v1/waitlist", Waitings, signed=True)).items
 
+    async def waiting(self, waiting_id: str) -> Waiting:
+        """One of them, also after it has ended. Raises Refused with status 404."""
+        return await self._read(f"/api/v1/waitlist/{quote(waiting_id, safe='')}", Waiting, signed=True)
+
     async def leave_waitlist(self, waiting_id: str, *, key: str | None = None) -> None:
         """Wait no longer. Raises Refused with status 404 when one does not."""
         path = f"/api/v1/waitlist/{quote(waiting_id, safe='')}/leave"

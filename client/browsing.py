@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from client import occupancy as reporting
-from client.answers import Availability, SeatHistory, Space, SpacePage
+from client.answers import Availability, CheckInRule, SeatHistory, Space, SpacePage
 from client.calling import Call
 from client.ground import Ground
 from client.occupancy import Occupancy
@@ -41,6 +41,10 @@ class Browsing(Ground):
         """
         path = f"/api/v1/spaces/{quote(space_id, safe='')}/seats/{quote(seat_id, safe='')}/day"
         return await self._read(path, SeatHistory, {"date": date, "as_of": as_of})
+
+    async def check_in_rule(self, space_id: str) -> CheckInRule:
+        """How long the seat of somebody who has not checked in is kept. Raises Refused with status 404."""
+        return await self._read(f"/api/v1/spaces/{quote(space_id, safe='')}/checkin", CheckInRule)
 
     async def occupancy(self, space_id: str | None, first: str, last: str, by: str = "day") -> Occupancy:
         """How much of the open time of seats was taken from one local day through another; for administrators.

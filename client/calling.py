@@ -189,8 +189,14 @@ class Caller:
         self.servers.failed(url, time.monotonic(), REFUSED_PENALTY_SECONDS)
         raise NoNodeAnswers({url: f"is {name}, another member than expected" if name else wrong})
 
+    async def _meet(self, url: str, call: Call, timeout_seconds: float) -> None:
+        """A server that was only told of is asked who it is, and nothing else: no token, no password is sent to a stranger."""
+        if call.path != WHO.path and url in self.servers.strangers():
+            await self.visit(url, timeout_seconds)
+
     async def ask_one(self, url: str, call: Call, timeout_seconds: float) -> Answer:
         """One attempt on one server, whatever its health. Raises NoNodeAnswers when it says nothing."""
+        await self._meet(url, call, timeout_seconds)
         try:
             return await self._send(url, call, timeout_seconds)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -201,13 +207,12 @@ class Caller:
         timeout_seconds = min(self._attempt_seconds, course.gives_up_at - time.monotonic())
         if timeout_seconds <= 0:
             raise course.failure()
-        if url in self.servers.strangers():
-            try:
-                await self.visit(url, timeout_seconds)
-            except NoNodeAnswers as error:
-                course.reasons |= error.reasons
-                return None
-            timeout_seconds = min(self._attempt_seconds, course.gives_up_at - time.monotonic())
+        try:
+            await self._meet(url, course.call, timeout_seconds)
+        except NoNodeAnswers as error:
+            course.reasons |= error.reasons
+            return None
+        timeout_seconds = min(self._attempt_seconds, course.gives_up_at - time.monotonic())
         try:
             answer = await self._send(url, course.call, max(timeout_seconds, MIN_ATTEMPT_SECONDS))
         except aiohttp.ClientConnectorError as error:  # nothing has been sent
@@ -277,6 +282,7 @@ class Caller:
 
         Raises NoNodeAnswers when the server says nothing, or no more for `idle_seconds`.
         """
+        await self._meet(url, call, CONNECT_SECONDS)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
         try:
             async with self._connections().request(

@@ -9,19 +9,23 @@ What administrators do raises Refused with code "forbidden" for anybody else, "u
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+=======
+from collections.abc import AsyncIterator
+>>>>>>> 75685d6 (wip)
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from msgspec import Struct, field
 
 from client.answers import Booking, Waiting
+from client.blocking import Blocking, call, items
 
 if TYPE_CHECKING:
     from client.aio import Client
 
-T = TypeVar("T")
 _USERS, _AUDIT = "/api/v1/admin/users", "/api/v1/admin/audit"
 _ME = "/api/v1/me"
 
@@ -204,6 +208,10 @@ class People:
                 return
             query["cursor"] = page.next
 
+    async def user(self, user_id: str) -> Profile:
+        """One user. Raises Refused: "user-not-found"."""
+        return await self._client.send("GET", f"{_USERS}/{quote(user_id, safe='')}", None, Profile)
+
     async def find(self, who: str) -> str:
         """The id of the user with this login or id; `who` itself when there is none."""
         async for profile in self.users(search=who):
@@ -242,9 +250,10 @@ class People:
         await self._client.tell("POST", f"{_USERS}/{quote(user_id, safe='')}/{name}", None)
 
 
-class BlockingPeople:
+class BlockingPeople(Blocking):
     """The same calls of the blocking client."""
 
+<<<<<<< HEAD
     def __init__(self, people: People, run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
         self._people = people
         self._run: Callable[[Coroutine[Any, Any, Any]], Any] = run
@@ -328,3 +337,20 @@ class BlockingPeople:
         """What administrators did, newest first."""
         found: AuditPage = self._run(self._people.audit_page(limit=limit, subject=subject, cursor=cursor))
         return found
+=======
+    change_password = call(People.change_password)
+    log_out_everywhere = call(People.log_out_everywhere)
+    sessions = call(People.sessions)
+    end_session = call(People.end_session)
+    export = call(People.export)
+    erase = call(People.erase)
+    users = items(People.users)
+    user = call(People.user)
+    find = call(People.find)
+    block = call(People.block)
+    unblock = call(People.unblock)
+    promote = call(People.promote)
+    demote = call(People.demote)
+    reset_password = call(People.reset_password)
+    audit_page = call(People.audit_page)
+>>>>>>> 75685d6 (wip)

@@ -10,19 +10,19 @@ A change that touches accepted bookings raises Refused with code "affected-chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from client.answers import Booking, Seat, Space
+from client.blocking import Blocking, call
 from client.places import Hours, Outage
 
 if TYPE_CHECKING:
     from client.aio import Client
 
-T = TypeVar("T")
 _ALL = "/api/v1/admin/spaces"
 
 
@@ -208,46 +208,16 @@ class Premises:
         )
 
 
-class BlockingPremises:
+class BlockingPremises(Blocking):
     """The same calls, without an event loop: each waits for its answer. See `Premises`."""
 
-    def __init__(self, premises: Premises, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        self._premises = premises
-        self._run = run
-
-    def spaces(self) -> list[ManagedSpace]:
-        """Every space, the retired ones too."""
-        spaces: list[ManagedSpace] = self._run(self._premises.spaces())
-        return spaces
-
-    def space(self, space_id: str) -> ManagedSpace:
-        """One space."""
-        space: ManagedSpace = self._run(self._premises.space(space_id))
-        return space
-
-    def create(self, space_id: str, **given: Any) -> SpaceChange:
-        """Make a space."""
-        return self._changed(self._premises.create(space_id, **given))
-
-    def revise(self, space_id: str, **given: Any) -> SpaceChange:
-        """Change a space."""
-        return self._changed(self._premises.revise(space_id, **given))
-
-    def set_days(self, space_id: str, first: str, last: str | None = None, **given: Any) -> SpaceChange:
-        """Close local dates, or give them other hours."""
-        return self._changed(self._premises.set_days(space_id, first, last, **given))
-
-    def add_seat(self, space_id: str, seat_id: str, **given: Any) -> SpaceChange:
-        """Add a seat."""
-        return self._changed(self._premises.add_seat(space_id, seat_id, **given))
-
-    def revise_seat(self, space_id: str, seat_id: str, **given: Any) -> SpaceChange:
-        """Change a seat."""
-        return self._changed(self._premises.revise_seat(space_id, seat_id, **given))
-
-    def _changed(self, work: Coroutine[Any, Any, SpaceChange]) -> SpaceChange:
-        change: SpaceChange = self._run(work)
-        return change
+    spaces = call(Premises.spaces)
+    space = call(Premises.space)
+    create = call(Premises.create)
+    revise = call(Premises.revise)
+    set_days = call(Premises.set_days)
+    add_seat = call(Premises.add_seat)
+    revise_seat = call(Premises.revise_seat)
 
 
 def _path(space_id: str) -> str:
