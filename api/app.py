@@ -27,6 +27,7 @@ from api import (
     shaping,
     spaces,
     waitlist,
+    webhooks,
 )
 from api.availability import DayPages
 from api.bodies import MAX_BODY_BYTES
@@ -44,6 +45,7 @@ from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
+from api.webhooks import WebhookTools
 from node.config import Config
 from node.mail_addresses import AddressCodes
 from node.replica import Replica
@@ -70,6 +72,7 @@ API_CALLS = (
     *reports.CALLS,
     *calendars.CALLS,
     *events.CALLS,
+    *webhooks.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 
@@ -105,6 +108,7 @@ def build_app(
         feed_secrets=FeedSecrets(secret),
         streams=Streams(replica, config.cluster),
         address_codes=AddressCodes(secret),
+        webhooks=WebhookTools(secret, config.outbox.webhook_allow),
         budget_seconds=budget_seconds,
         request_seconds=request_seconds,
     )
@@ -128,6 +132,7 @@ async def _end_streams(app: web.Application) -> None:
 async def _close_services(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[SERVICES].throttle.close()
+    await app[SERVICES].webhooks.poster.close()
     app[SERVICES].passwords.close()
 
 

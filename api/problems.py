@@ -167,6 +167,11 @@ KINDS: dict[str, Kind] = {
     "session-not-found": Kind(404, "You have no such session"),
     "sink-not-found": Kind(404, "There is no such sink"),
     "not-a-webhook": Kind(409, "This sink is not a webhook", "cluster.yml says how it is reached."),
+    "signing-key-lost": Kind(
+        409,
+        "This webhook cannot be signed for",
+        "Its secret was made from a line that is no longer in the secret file. Rotate it.",
+    ),
     "too-many-sinks": Kind(409, "No more sinks can be made"),
     "outbox-moved": Kind(503, "The outbox is being changed", "Nothing was done.", retry=True),
     "too-many-notifications": Kind(409, "No more people can be notified"),

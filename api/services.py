@@ -14,6 +14,7 @@ from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
 from api.tokens import AccessTokens, RefreshTokens
 from api.views import BookingTexts
+from api.webhooks import WebhookTools
 from node.config import Config
 from node.mail_addresses import AddressCodes
 from node.replica import Replica
@@ -40,5 +41,6 @@ class Services:
     feed_secrets: FeedSecrets
     streams: Streams
     address_codes: AddressCodes
+    webhooks: WebhookTools
     budget_seconds: float
     request_seconds: float

@@ -25,6 +25,7 @@ from client.ground import new_key, not_logged_in
 from client.membership import Membership
 from client.people import People
 from client.premises import Premises
+from client.webhooks import Webhooks
 
 __all__ = ["Client", "new_key"]
 
@@ -76,6 +77,11 @@ class Client(Browsing, Bookings, Membership):
     def people(self) -> People:
         """One's own account beyond logging in, and, for administrators, other people's."""
         return People(self)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Where events are delivered to, for administrators."""
+        return Webhooks(self)
 
     @property
     def premises(self) -> Premises:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from client import calendar, drawing, invocation, notifying, peopling, plans, reports, safekeeping, shaping
+from client import (
+    calendar,
+    drawing,
+    hooking,
+    invocation,
+    notifying,
+    peopling,
+    plans,
+    reports,
+    safekeeping,
+    shaping,
+)
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
@@ -283,5 +294,6 @@ COMMANDS: dict[str, click.Command] = {
     **reports.COMMANDS,
     **calendar.COMMANDS,
     **shaping.COMMANDS,
+    **hooking.COMMANDS,
     "cluster": cluster,
 }

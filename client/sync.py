@@ -26,6 +26,7 @@ from client.blocking import Blocking, call, items
 from client.calling import DEFAULT_DEADLINE_SECONDS
 from client.people import BlockingPeople
 from client.premises import BlockingPremises
+from client.webhooks import BlockingWebhooks
 
 T = TypeVar("T")
 
@@ -103,6 +104,11 @@ class Client(Blocking):
     def people(self) -> BlockingPeople:
         """One's own account beyond logging in, and, for administrators, other people's."""
         return BlockingPeople(self._client.people, self._run)
+
+    @property
+    def webhooks(self) -> BlockingWebhooks:
+        """Where events are delivered to, for administrators."""
+        return BlockingWebhooks(self._client.webhooks, self._run)
 
     @property
     def premises(self) -> BlockingPremises:
