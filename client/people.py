@@ -9,11 +9,7 @@ What administrators do raises Refused with code "forbidden" for anybody else, "u
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-=======
-from collections.abc import AsyncIterator
->>>>>>> 75685d6 (wip)
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -253,91 +249,6 @@ class People:
 class BlockingPeople(Blocking):
     """The same calls of the blocking client."""
 
-<<<<<<< HEAD
-    def __init__(self, people: People, run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
-        self._people = people
-        self._run: Callable[[Coroutine[Any, Any, Any]], Any] = run
-
-    def change_password(self, old: str, new: str) -> None:
-        """Another password; the other sessions end."""
-        self._run(self._people.change_password(old, new))
-
-    def log_out_everywhere(self) -> None:
-        """End all sessions, this one too."""
-        self._run(self._people.log_out_everywhere())
-
-    def sessions(self) -> list[LogIn]:
-        """Where one is logged in, oldest first."""
-        found: list[LogIn] = self._run(self._people.sessions())
-        return found
-
-    def end_session(self, session_id: str) -> None:
-        """End one of one's own sessions."""
-        self._run(self._people.end_session(session_id))
-
-    def notifications(self) -> Notifications:
-        """What one is told by mail, and where."""
-        found: Notifications = self._run(self._people.notifications())
-        return found
-
-    def set_notifications(
-        self, address: str | None, language: str, kinds: Sequence[str] = MAIL_KINDS, remind_minutes: int = 0
-    ) -> Notifications:
-        """Say what one wants to be told."""
-        found: Notifications = self._run(
-            self._people.set_notifications(address, language, kinds, remind_minutes)
-        )
-        return found
-
-    def confirm_address(self, code: str) -> Notifications:
-        """Show the code that was mailed."""
-        found: Notifications = self._run(self._people.confirm_address(code))
-        return found
-
-    def export(self) -> Export:
-        """All that the cluster keeps of oneself."""
-        found: Export = self._run(self._people.export())
-        return found
-
-    def erase(self, password: str) -> None:
-        """Erase one's own account. It cannot be undone."""
-        self._run(self._people.erase(password))
-
-    def users(self, *, search: str = "", role: str = "", blocked: str = "") -> list[Profile]:
-        """Users, in the order in which they registered."""
-
-        async def gather() -> list[Profile]:
-            return [each async for each in self._people.users(search=search, role=role, blocked=blocked)]
-
-        found: list[Profile] = self._run(gather())
-        return found
-
-    def block(self, user_id: str) -> None:
-        """Keep a user out, from now on and everywhere."""
-        self._run(self._people.block(user_id))
-
-    def unblock(self, user_id: str) -> None:
-        """Let a user in again."""
-        self._run(self._people.unblock(user_id))
-
-    def promote(self, user_id: str) -> None:
-        """Make a user an administrator."""
-        self._run(self._people.promote(user_id))
-
-    def demote(self, user_id: str) -> None:
-        """Make an administrator a user."""
-        self._run(self._people.demote(user_id))
-
-    def reset_password(self, user_id: str) -> str:
-        """The one-time password that the user has now."""
-        found: str = self._run(self._people.reset_password(user_id))
-        return found
-
-    def audit_page(self, *, limit: int = 50, subject: str = "", cursor: str = "") -> AuditPage:
-        """What administrators did, newest first."""
-        found: AuditPage = self._run(self._people.audit_page(limit=limit, subject=subject, cursor=cursor))
-        return found
-=======
     change_password = call(People.change_password)
     log_out_everywhere = call(People.log_out_everywhere)
     sessions = call(People.sessions)
@@ -353,4 +264,3 @@ class BlockingPeople(Blocking):
     demote = call(People.demote)
     reset_password = call(People.reset_password)
     audit_page = call(People.audit_page)
->>>>>>> 75685d6 (wip)
