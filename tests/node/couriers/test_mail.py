@@ -12,9 +12,10 @@ from node.couriers import Delivered, Delivery, Rejected, Result, Retry
 from node.couriers.mail import MailCourier
 from node.mail_addresses import AddressCodes
 from node.secret import Secret
-from statemachine.commands import CancelBookingBecause, Command, JoinWaitlist, MoveBooking
+from statemachine.commands import CancelBookingBecause, Command, JoinWaitlist, MoveBooking, encode_batch
 from statemachine.notices import Language, MailKind
 from statemachine.outbox_commands import ConfirmAddress, SetNotifications
+from statemachine.records import CELL_MS
 from statemachine.sinks import Sink
 from tests.node.couriers.mail_server import MailServer, Received, mail_server
 from tests.statemachine.builders import FREE_CELL, HOUR, World
@@ -134,6 +135,22 @@ async def test_a_promotion_is_told_once(post: Post) -> None:
     assert booked.message["Subject"].startswith("Booked: "), (
         "she has not asked to hear of promotions, but of bookings"
     )
+
+
+async def test_a_reminder_comes_when_it_was_asked_for(post: Post) -> None:
+    await post.listens("ann", kinds=())
+    world = post.world
+    assert await post.do(SetNotifications("ann@example.com", "en", (), 60)) == []
+    assert await post.do(world.booking("b1")) == []
+    world.now_ms = FREE_CELL * CELL_MS - 60 * 60_000 - 1
+    world.raw(encode_batch(world.now_ms, []))
+    assert await post.carry() == []
+    world.now_ms += 1
+    world.raw(encode_batch(world.now_ms, []))
+    world.now_ms += 9 * 60_000  # the mail server was away
+    (told,) = await post.carry()
+    assert "Your booking begins in 51 minutes." in told.body("plain")
+    assert told.message["Subject"].startswith("Soon: A1, HQ") and not told.has_event
 
 
 async def test_what_the_server_says_is_what_becomes_of_it(post: Post) -> None:
