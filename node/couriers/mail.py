@@ -4,6 +4,9 @@ Whom an event is for is a rule of the state machine (`notifications.addressee`):
 kind of event, and for a new address the code that confirms it. `letters` says it in words, `mime` makes it a mail, `smtp` sends it.
 Here they meet.
 
+The standard library takes some seven milliseconds to write a mail, which is long for the event loop of the node that leads; so that is done in a
+thread, over records that nobody changes.
+
 A mail is made anew for each attempt, from the event and from what spaces and seats are called then. Its `Message-ID` is made of the event's
 place and time, so a repeat, after a failover or a lost answer, can be told from a second mail. (The place alone would come again in a
 cluster that is started over under the same name.)
@@ -11,8 +14,11 @@ cluster that is started over under the same name.)
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from email.headerregistry import Address
 from email.utils import parseaddr
+from functools import partial
 
 from node.config_outbox import Smtp
 from node.couriers import Delivered, Delivery, Result, letters
@@ -59,13 +65,16 @@ class MailCourier:
         settings = addressee(delivery.state, delivery.place, delivery.event)
         if settings is None:
             return Delivered()
-        data = self._mail(delivery, settings)
-        return Delivered() if data is None else await self._server.send(settings.address, data)
+        make = self._mail(delivery, settings)
+        if make is None:
+            return Delivered()
+        return await self._server.send(settings.address, await asyncio.to_thread(make))
 
     async def close(self) -> None:
         """Nothing is kept between mails."""
 
-    def _mail(self, delivery: Delivery, settings: Notifications) -> bytes | None:
+    def _mail(self, delivery: Delivery, settings: Notifications) -> Callable[[], bytes] | None:
+        """What makes the bytes, and needs the state no longer. None: there is nothing to tell."""
         letter = self._letter(delivery, settings)
         if letter is None:
             return None
@@ -74,7 +83,8 @@ class MailCourier:
         calendar = None
         if booking is not None and isinstance(event, _CHANGING):
             calendar = CalendarPart(booking, delivery.state.spaces.get(booking.space_id), event.at_ms)
-        return mail_of(
+        return partial(
+            mail_of,
             letters.with_footer(letter, cluster, self._page_url),
             self._sender,
             settings.address,
