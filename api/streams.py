@@ -12,7 +12,7 @@ it comes back with the place that it has reached. So a stream costs at most its 
 streams the hub rests for as long as the pass took, and within a pass it lets others have their turn: requests come first.
 
 **Who may read on** is asked again whenever something has happened to the user, and at least with each heartbeat: a stream ends with
-the token, the session or the role that it was opened with.
+the token, the session or the role that it was opened with; and all of them when the node has lost the cluster.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ STALLED_SECONDS = 20.0  # with a full buffer, before a reader is cut off
 STREAM_BUFFER_BYTES = 16 * 1024  # that wait in a connection before it is given more
 BATCH_EVENTS = 32  # written to a stream at once
 RETRY_MS = 1_000  # what a browser waits before it comes back
+LOST_SECONDS = 5.0  # without a leader or hopelessly behind, before readers are sent elsewhere
 TICK_SECONDS = 1.0
 STREAMS_A_TURN = 50
 _REST_SECONDS = 0.5  # at most, between two passes
@@ -158,7 +159,11 @@ class Streams:
     async def _run(self) -> None:
         """Serve for as long as anybody listens."""
         loop = asyncio.get_running_loop()
+        lost_since = 0.0
         while self._open and not self._replica.stopping:
+            lost_since = 0.0 if self._replica.not_ready_because() is None else lost_since or loop.time()
+            if lost_since and loop.time() - lost_since > LOST_SECONDS:
+                break  # cut off from the others, it would be silent; elsewhere there may be something to tell
             index = self._replica.applied_index
             began = loop.time()
             behind = await self._pass(self._replica.state.feed.last, began)

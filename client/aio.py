@@ -21,6 +21,7 @@ from client.answers import Session, Tokens, User
 from client.bookings import Bookings
 from client.browsing import Browsing
 from client.errors import Unauthenticated
+from client.events import Events
 from client.ground import new_key, not_logged_in
 from client.membership import Membership
 from client.people import People
@@ -30,7 +31,7 @@ from client.webhooks import Webhooks
 __all__ = ["Client", "new_key"]
 
 
-class Client(Browsing, Bookings, Membership):
+class Client(Browsing, Bookings, Membership, Events):
     """A person's (or nobody's) view of the cluster. See the module for an example.
 
     `session` continues an earlier log-in; `on_session` is told of every new one, and of None when it ends,

@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from random import Random
 from types import TracebackType
 
@@ -303,6 +304,22 @@ class Caller:
                 )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NoNodeAnswers({url: _reason(error)}) from error
+
+    @asynccontextmanager
+    async def opened(
+        self, url: str, call: Call, idle_seconds: float
+    ) -> AsyncIterator[tuple[Answer, aiohttp.StreamReader | None]]:
+        """One attempt on one server, whose 200 stays open and is read by the caller; anything else is read here."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
+        target = URL(url + call.path, encoded=True).with_query(call.query)
+        async with self._connections().request(
+            call.method, target, headers=call.headers(), allow_redirects=False, timeout=timeout
+        ) as response:
+            stays = response.status == 200
+            body = b"" if stays else await _bounded_body(response)
+            headers = response.headers
+            answer = Answer(url, response.status, body, _index(headers), _retry_after(headers))
+            yield answer, response.content if stays else None
 
     def _connections(self) -> aiohttp.ClientSession:
         if self._session is None:

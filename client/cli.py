@@ -23,6 +23,7 @@ from client import (
     reports,
     safekeeping,
     shaping,
+    telling,
 )
 from client.answers import Booking, Space
 from client.errors import NoNodeAnswers, Refused
@@ -292,6 +293,7 @@ COMMANDS: dict[str, click.Command] = {
     **plans.COMMANDS,
     **safekeeping.COMMANDS,
     **reports.COMMANDS,
+    **telling.COMMANDS,
     **calendar.COMMANDS,
     **shaping.COMMANDS,
     **hooking.COMMANDS,

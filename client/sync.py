@@ -129,6 +129,9 @@ class Client(Blocking):
     occupancy = call(aio.Client.occupancy)
     occupancy_csv = call(aio.Client.occupancy_csv)
 
+    events = items(aio.Client.events)
+    events_page = call(aio.Client.events_page)
+
     book = call(aio.Client.book)
     book_local = call(aio.Client.book_local)
     basket = call(aio.Client.basket)

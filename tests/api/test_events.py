@@ -390,6 +390,16 @@ async def test_stopping_ends_all_streams_at_once(node: Node) -> None:
     await expect_problem(await node.get(STREAM, ann), 503, "unavailable")
 
 
+async def test_a_node_that_has_lost_the_others_sends_its_readers_on(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "LOST_SECONDS", 0.05)
+    monkeypatch.setattr(streams_module, "TICK_SECONDS", 0.01)
+    reader = await listen(node)
+    node.replica.not_ready = "no leader is known"
+    assert await reader.next() is None
+
+
 async def test_old_clients_get_it_without_chunks(node: Node) -> None:
     """HTTP/1.0 has none; the end of the connection is the end of the stream."""
     ann = await node.user("ann")
