@@ -192,6 +192,19 @@ def test_the_tests_named_in_the_guards_exist() -> None:
             assert f'"{name}"' in (ROOT / "tests/simulation/test_world.py").read_text(encoding="utf-8"), name
 
 
+def test_the_tests_named_beside_reports_exist() -> None:
+    """Each row of double-bookings.md names a test file, or one test of it."""
+    rows = re.findall(
+        r"^\| \[#\d+\]\(https://github\.com/\S+\) \|.*\| `(test_\w+\.py)(?:::(\w+))?` \|$",
+        page("double-bookings.md"),
+        re.MULTILINE,
+    )
+    assert len(rows) == page("double-bookings.md").count("](https://github.com/")
+    for file, test in rows:
+        sources = [found.read_text(encoding="utf-8") for found in (ROOT / "tests").rglob(file)]
+        assert any(f"def {test}(" in source for source in sources) if test else sources, f"{file}::{test}"
+
+
 def test_modules_named_in_the_text_exist() -> None:
     for path in PAGES:
         for name in re.findall(
