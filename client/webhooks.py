@@ -9,17 +9,18 @@ Raises Refused with code "forbidden" for anybody else, "sink-not-found", and "in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from msgspec import Struct
 
+from client.blocking import Blocking, call
+
 if TYPE_CHECKING:
     from client.aio import Client
 
-T = TypeVar("T")
 _PATH = "/api/v1/admin/webhooks"
 
 
@@ -135,69 +136,15 @@ def _path(webhook_id: str) -> str:
     return f"{_PATH}/{quote(webhook_id, safe='')}"
 
 
-class BlockingWebhooks:
+class BlockingWebhooks(Blocking):
     """The same calls of the blocking client."""
 
-    def __init__(self, webhooks: Webhooks, run: Callable[[Coroutine[Any, Any, T]], T]) -> None:
-        self._webhooks = webhooks
-        self._run: Callable[[Coroutine[Any, Any, Any]], Any] = run
-
-    def all(self) -> list[Webhook]:
-        """All of them, the oldest first."""
-        found: list[Webhook] = self._run(self._webhooks.all())
-        return found
-
-    def get(self, webhook_id: str) -> Webhook:
-        """One of them."""
-        found: Webhook = self._run(self._webhooks.get(webhook_id))
-        return found
-
-    def create(
-        self, url: str, *, description: str = "", types: Sequence[str] = (), space_ids: Sequence[str] = ()
-    ) -> WebhookWithSecret:
-        """Deliver events to `url` from now on: of these types (or that begin so), in these spaces; none: all."""
-        made: WebhookWithSecret = self._run(
-            self._webhooks.create(url, description=description, types=types, space_ids=space_ids)
-        )
-        return made
-
-    def revise(
-        self,
-        webhook_id: str,
-        *,
-        url: str | None = None,
-        description: str | None = None,
-        types: Sequence[str] | None = None,
-        space_ids: Sequence[str] | None = None,
-    ) -> Webhook:
-        """Change what is given."""
-        changed: Webhook = self._run(
-            self._webhooks.revise(
-                webhook_id, url=url, description=description, types=types, space_ids=space_ids
-            )
-        )
-        return changed
-
-    def pause(self, webhook_id: str) -> Webhook:
-        """Deliver nothing until it is resumed."""
-        changed: Webhook = self._run(self._webhooks.pause(webhook_id))
-        return changed
-
-    def resume(self, webhook_id: str) -> Webhook:
-        """Go on where it stopped."""
-        changed: Webhook = self._run(self._webhooks.resume(webhook_id))
-        return changed
-
-    def rotate(self, webhook_id: str, *, overlap_hours: int = 24) -> WebhookWithSecret:
-        """Another secret; the one so far signs beside it for some hours."""
-        made: WebhookWithSecret = self._run(self._webhooks.rotate(webhook_id, overlap_hours=overlap_hours))
-        return made
-
-    def test(self, webhook_id: str) -> WebhookTest:
-        """Send a test event now."""
-        told: WebhookTest = self._run(self._webhooks.test(webhook_id))
-        return told
-
-    def remove(self, webhook_id: str) -> None:
-        """Deliver nothing there any more."""
-        self._run(self._webhooks.remove(webhook_id))
+    all = call(Webhooks.all)
+    get = call(Webhooks.get)
+    create = call(Webhooks.create)
+    revise = call(Webhooks.revise)
+    pause = call(Webhooks.pause)
+    resume = call(Webhooks.resume)
+    rotate = call(Webhooks.rotate)
+    test = call(Webhooks.test)
+    remove = call(Webhooks.remove)

@@ -26,6 +26,7 @@ from client.answers import Session, Wish
 from client.errors import DeskraftError
 from client.people import BlockingPeople, People
 from client.premises import BlockingPremises, Premises
+from client.webhooks import BlockingWebhooks, Webhooks
 from tests.client.fake import FakeNode, fake_node, ok
 
 STARTS = datetime(2026, 12, 1, 7, tzinfo=UTC)
@@ -51,6 +52,13 @@ METHODS = {
     "POST /api/v1/auth/refresh": how("refresh", command="history"),  # by itself, in every command
     "POST /api/v1/auth/logout": how("logout", command="logout"),
     "POST /api/v1/auth/logout-everywhere": how("people.log_out_everywhere", command="sessions"),
+    "GET /api/v1/admin/webhooks": how("webhooks.all", command="webhook list"),
+    "POST /api/v1/admin/webhooks": how("webhooks.create", "https://a.example/", command="webhook add"),
+    "GET /api/v1/admin/webhooks/{webhook_id}": how("webhooks.get", "w1", command="webhook show"),
+    "PATCH /api/v1/admin/webhooks/{webhook_id}": how("webhooks.pause", "w1", command="webhook pause"),
+    "DELETE /api/v1/admin/webhooks/{webhook_id}": how("webhooks.remove", "w1", command="webhook remove"),
+    "POST /api/v1/admin/webhooks/{webhook_id}/rotate": how("webhooks.rotate", "w1", command="webhook rotate"),
+    "POST /api/v1/admin/webhooks/{webhook_id}/test": how("webhooks.test", "w1", command="webhook test"),
     "GET /api/v1/me": how("me", command="whoami"),
     "DELETE /api/v1/me": how("people.erase", "pw", command="erase"),
     "POST /api/v1/me/password": how("people.change_password", "old", "new", command="password"),
@@ -214,6 +222,7 @@ def test_the_names_are_documented() -> None:
         "": (aio.Client, sync.Client),
         "people": (People, BlockingPeople),
         "premises": (Premises, BlockingPremises),
+        "webhooks": (Webhooks, BlockingWebhooks),
     }
     for row in METHODS.values():
         group, _, name = row.method.rpartition(".")
