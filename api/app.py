@@ -21,6 +21,7 @@ from api import (
     names,
     notifications,
     operations,
+    outbox,
     people,
     reports,
     series,
@@ -73,6 +74,7 @@ API_CALLS = (
     *calendars.CALLS,
     *events.CALLS,
     *webhooks.CALLS,
+    *outbox.CALLS,
 )
 SERVICES = web.AppKey("services", Services)
 

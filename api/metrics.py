@@ -7,10 +7,13 @@ methods and statuses, so the number of series is bounded by the code.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 
 from api.passwords import PasswordHasher
 from api.streams import Streams
 from node.replica import ClusterStatus, Replica
+from statemachine.sinks import Sink
+from statemachine.state import State
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
@@ -79,7 +82,63 @@ def render(requests: RequestMetrics, passwords: PasswordHasher, streams: Streams
         ("clock_skew_seconds", "gauge", "Clock of the node less the median.", statistics.clock_skew_seconds),
     ):
         lines += _one(f"deskraft_{name}", kind, text, value)
+    lines += _outbox_lines(replica.state)
     return "\n".join(lines) + "\n"
+
+
+def _outbox_lines(state: State) -> list[str]:
+    """How far the sinks are, as this node has applied it; there are MAX_SINKS at most."""
+    readings: tuple[tuple[str, str, str, Callable[[Sink], int]], ...] = (
+        (
+            "deskraft_outbox_behind",
+            "gauge",
+            "Events after the cursor of a sink.",
+            lambda each: state.feed.count_after(each.cursor),
+        ),
+        (
+            "deskraft_outbox_held",
+            "gauge",
+            "Events that are tried again.",
+            lambda each: len(state.held[each.id]),
+        ),
+        (
+            "deskraft_outbox_dead_letters",
+            "gauge",
+            "Events given up.",
+            lambda each: len(state.dead_letters[each.id]),
+        ),
+        (
+            "deskraft_outbox_delivered_total",
+            "counter",
+            "Events that a sink has taken.",
+            lambda each: each.delivered,
+        ),
+        (
+            "deskraft_outbox_missed_total",
+            "counter",
+            "Events that fell out of the feed first.",
+            lambda each: each.missed,
+        ),
+        (
+            "deskraft_outbox_troubled",
+            "gauge",
+            "Whether a sink does not answer.",
+            lambda each: int(each.troubled_ms > 0),
+        ),
+        (
+            "deskraft_outbox_active",
+            "gauge",
+            "Whether a sink is delivered to.",
+            lambda each: int(each.state == "active"),
+        ),
+    )
+    lines: list[str] = []
+    for name, kind, text, value in readings:
+        lines += _header(name, kind, text)
+        lines += [
+            f'{name}{{sink="{sink.id}",kind="{sink.kind}"}} {value(sink)}' for sink in state.sinks.values()
+        ]
+    return lines
 
 
 def _cluster_lines(status: ClusterStatus) -> list[str]:

@@ -86,6 +86,10 @@ class Feed:
             return []
         return self._rows.slice(self._count_through(place), limit)
 
+    def count_after(self, place: Place) -> int:
+        """How many of the kept events come after a place."""
+        return len(self._rows) - self._count_through(place)
+
     def has(self, place: Place) -> bool:
         """Whether a reader can stand there: at an event, at the beginning, or where the window was cut."""
         if place in (BEGINNING, self.lost_through):
