@@ -13,8 +13,6 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal
@@ -22,6 +20,7 @@ from urllib.parse import urlsplit
 
 from node.config_values import Mistake, Section, refuse_type, shown, take_items, take_text, take_whole
 from node.couriers.addresses import AllowedHosts
+from node.mail_addresses import is_address
 
 Security = Literal["none", "starttls", "tls"]
 _SECURITIES: tuple[Security, ...] = ("none", "starttls", "tls")
@@ -131,9 +130,7 @@ def _smtp(key: str, value: object, folder: Path) -> Smtp:
     port = section.take_optional("port")
     sender_key, sender_value = section.take("from")
     sender = take_text(sender_key, sender_value)
-    name, at, domain = parseaddr(sender)[1].rpartition("@")
-    if not (name and at and domain):
-        raise Mistake(sender_key, f'{shown(sender)} is no mail address; "Desk <desk@example.org>" expected')
+    _refuse_sender(sender_key, sender)
     user, password_env = _log_in(section)
     page_url = _optional_text(section, "page_url", _page_url)
     ca_file = _optional_text(section, "ca_file", lambda key, text: _authorities(key, folder / text))
@@ -146,11 +143,7 @@ def _smtp(key: str, value: object, folder: Path) -> Smtp:
 
 def _refuse_sender(key: str, sender: str) -> None:
     name, address = parseaddr(sender)
-    try:
-        sound = bool(Address(name, addr_spec=address).domain) and address.isascii()
-    except (ValueError, IndexError, HeaderParseError):  # what the standard library raises for no address
-        sound = False
-    if not sound:
+    if not is_address(address) or not name.isprintable():
         raise Mistake(key, f'{shown(sender)} is no mail address; "Desk <desk@example.org>" expected')
 
 

@@ -1,7 +1,7 @@
 """What people want to hear of their bookings: where it goes, and what is for whom.
 
 **Consent.** Nothing is mailed to an address before somebody has shown the code that was mailed to it, so nobody can subscribe another person.
-The code is a keyed hash of user and address that a node makes and verifies (`node/confirmation.py`); the state keeps only that it
+The code is a keyed hash of user and address that a node makes and verifies (`node/mail_addresses.py`); the state keeps only that it
 was shown. A user can have MAX_ADDRESSES_PER_DAY codes sent in a day, to whatever addresses.
 
 **Reminders** are made by time in the log (`due.py`), for those who asked for them only, so others cost no entries.

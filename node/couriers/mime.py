@@ -10,8 +10,9 @@ The object stands there twice, as programs differ: among the alternatives, with 
 invitations; and as a file, for those that open attachments.
 
 `Message-ID` is made of the event's name and time, so the same event has the same one however often it is sent. `Auto-Submitted` (RFC 3834) keeps
-vacation answers away. There is no `List-Unsubscribe`: RFC 8058 wants an address that works with no log-in and from anywhere, and a node does not know
-under which address it is seen from there; these are not mails to a list, but what a user has asked for, and each says how to end it.
+vacation answers away. There is no `List-Unsubscribe` (RFC 2369, RFC 8058): these are not
+mails to a list but what a user has chosen, one by one, and each says how to choose otherwise; a link that works without a log-in would
+let whoever a mail is forwarded to silence its owner.
 """
 
 from __future__ import annotations

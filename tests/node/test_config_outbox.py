@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from node.config import ConfigError, load_config
 from node.config_outbox import Nats, OutboxConfig, Smtp, with_passwords
@@ -74,6 +75,21 @@ def test_the_keys_are_read_exactly(tmp_path: Path) -> None:
     assert (expected.nats.stream, expected.nats.prefix) == ("DESKRAFT", "deskraft")
 
 
+def test_authorities_of_the_mail_server_are_read_at_once(tmp_path: Path) -> None:
+    """A path that is wrong is found at the start and not at the first mail; it counts from the folder of the file."""
+    text = GOOD + 'smtp: {host: localhost, from: "a@b.example", ca_file: ca.pem}\n'
+    with pytest.raises(
+        ConfigError, match=r"smtp\.ca_file: no certificates can be read from .*ca\.pem: No such file"
+    ):
+        _outbox(tmp_path, text)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"smtp\.ca_file: no certificates can be read from .*ca\.pem: "):
+        _outbox(tmp_path, text)
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    smtp = _outbox(tmp_path, text).smtp
+    assert smtp is not None and smtp.ca_file == str(tmp_path / "ca.pem")
+
+
 def test_passwords_come_from_the_environment_and_are_not_shown(tmp_path: Path) -> None:
     """A node needs them, other readers of the file do not; none of them stands in a log line."""
     config = _outbox(tmp_path, FULL)
@@ -95,6 +111,12 @@ MISTAKES = [
     ("security: tls", "security: none", "smtp.security: a password is not sent without TLS"),
     ("security: tls", "security: tls\n  port: 0", "smtp.port: 0 is not between 1 and 65535"),
     ("<desk@example.org>", "", "smtp.from: 'Коворкинг ' is no mail address"),
+    (
+        "<desk@example.org>",
+        "<стол@example.org>",
+        "smtp.from: 'Коворкинг <стол@example.org>' is no mail address",
+    ),
+    ("<desk@example.org>", "<desk@>", "smtp.from: 'Коворкинг <desk@>' is no mail address"),
     ("https://desk.example.org/", "desk.example.org", "smtp.page_url: 'desk.example.org' is no address"),
     ("  user: desk\n", "", "smtp.user: the key is missing; password_env stands beside it"),
     ("  password_env: DESKRAFT_SMTP_PASSWORD\n", "", "smtp.password_env: the key is missing; user"),
