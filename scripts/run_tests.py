@@ -13,8 +13,8 @@ FRESH_SEEDS = 200
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
-Installs all that the tests need into .venv, and nats-server by apt-get where that is possible, and runs every one of
-them: ruff (rules and format), mypy (strict),
+Installs all that the tests need into .venv, nats-server and chromium by apt-get where that is possible, and runs every
+one of them: ruff (rules and format), mypy (strict),
 import-linter (the layers), pytest, and 200 fresh seeds of a simulated minute on all cores. Arguments go to pytest, for example:
 
   ./scripts/test tests/node -k secret
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         ensure(frozenset({"test"}))
         ensure_program("nats-server", "the tests of the broker")
+        ensure_program("chromium", "the tests of the web page")
     except SetupError as error:
         print(f"scripts/test: {error}", file=sys.stderr)
         return 2

@@ -157,8 +157,18 @@ function wanted() {
   if (!state.chosen) return null;
   const slots = Math.max(1, Number(byId("slots").value) || 1);
   const { seat, at } = state.chosen;
-  const last = state.page.slots[Math.min(at + slots, state.page.slots.length) - 1];
-  return { space_id: state.page.space_id, seat_id: seat.id, starts_at: state.page.slots[at].starts_at, ends_at: last.ends_at, slots };
+  const startsAt = state.page.slots[at].starts_at;
+  const last = state.page.slots[at + slots - 1];
+  return { space_id: state.page.space_id, seat_id: seat.id, starts_at: startsAt, ends_at: last ? last.ends_at : later(startsAt, slots), slots };
+}
+
+/** The end of so many slots, beyond the day that is shown, as the server would write it. */
+function later(instant, slots) {
+  const minutes = slots * (state.spaces.find((each) => each.id === state.page.space_id)?.slot_minutes || 0);
+  const fields = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "longOffset" };
+  const format = new Intl.DateTimeFormat("en-CA", { timeZone: state.page.timezone, hourCycle: "h23", ...fields });
+  const parts = Object.fromEntries(format.formatToParts(new Date(Date.parse(instant) + minutes * 60_000)).map((each) => [each.type, each.value]));
+  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:00${parts.timeZoneName.replace("GMT", "") || "+00:00"}`;
 }
 
 function drawChoice() {
