@@ -41,7 +41,7 @@ TYPE_PREFIX = "deskraft."
 MESSAGE_ID = "Nats-Msg-Id"
 CONTENT_TYPE = "application/cloudevents+json"
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("deskraft.broker")
 
 
 class _AwayError(Exception):
@@ -157,7 +157,7 @@ class BrokerCourier:
 
         async def note(error: Exception) -> None:
             seen.append(_line(error))
-            _log.debug("broker: %s", seen[-1])
+            _log.debug("connecting: %s", seen[-1])
 
         def password() -> str:
             self._refuse_plain(client)
@@ -195,7 +195,7 @@ class BrokerCourier:
                 info: StreamInfo = await stream.stream_info(config.stream)
             except NotFoundError:
                 info = await stream.add_stream(self._wanted())
-                _log.info("broker: stream %s was made", config.stream)
+                _log.info("event=stream-made stream=%s subjects=%s", config.stream, self._subjects)
         except APIError as error:
             raise _AwayError(f"stream {config.stream}: {error.description or error.code}") from None
         why = self._unfit(info.config)
@@ -241,7 +241,7 @@ async def _closed(client: Client) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.close()
     except (errors.Error, OSError, TimeoutError) as error:
-        _log.debug("broker: closing: %s", _line(error))
+        _log.debug("closing: %s", _line(error))
 
 
 def _tls_context(config: Nats) -> ssl.SSLContext:
