@@ -166,7 +166,11 @@ class Streams:
                 break  # cut off from the others, it would be silent; elsewhere there may be something to tell
             index = self._replica.applied_index
             began = loop.time()
-            behind = await self._pass(self._replica.state.feed.last, began)
+            until = self._replica.state.feed.last
+            if not await self._is_durable():
+                await asyncio.sleep(_REST_SECONDS)
+                continue
+            behind = await self._pass(until, began)
             await asyncio.sleep(min(loop.time() - began, _REST_SECONDS))
             if behind:
                 continue
@@ -176,6 +180,18 @@ class Streams:
                 continue  # nothing new; heartbeats may be due
         for stream in list(self._open):
             stream.end()
+
+    async def _is_durable(self) -> bool:
+        """A single voter counts an entry as committed before it is on its disk; what is told has to be there. Elsewhere a
+        majority has it on theirs.
+        """
+        if sum(member.voter for member in self._replica.status().members) > 1:
+            return True
+        try:
+            await self._replica.read_index(TICK_SECONDS)  # which waits for the disk
+        except UnavailableError:
+            return False
+        return True
 
     async def _pass(self, until: Place | None, now: float) -> bool:
         """Take every stream one batch further; whether one of them is not at the end that there was."""
@@ -220,7 +236,8 @@ class Streams:
         place = stream.place
         batch = batches.get(place)
         if batch is None:
-            batch = batches[place] = _Batch(self.teller.after(feed, place, BATCH_EVENTS))
+            tales = self.teller.after(feed, place, BATCH_EVENTS)
+            batch = batches[place] = _Batch([tale for tale in tales if tale.place <= until])
         view = stream.others_view
         if stream.view.user_id in batch.users:
             view = stream.view

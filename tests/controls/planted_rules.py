@@ -191,4 +191,13 @@ RULES: list[Control] = [
         Directed(directed.a_member_gone_astray_stops),
         "goes on",
     ),
+    Control(
+        "feed-not-in-snapshot",
+        "invariant 5 (events)",
+        "a member that comes from a snapshot does not know what was told before: readers who move to it miss events",
+        "the feed is a primary table, `statemachine/feed.py`",
+        "a snapshot holds none of it",
+        InWorld(kinds.compactions, patch=worlds.feed_left_out),
+        "the feed: reader|other tables",
+    ),
 ]

@@ -18,8 +18,10 @@ from node.segments import SegmentedLog
 from node.snapshots import CorruptSnapshotError
 from node.transfer import SnapshotFetcher
 from statemachine.commands import Envelope, decode_envelope, encode_envelope
+from statemachine.feed import BEGINNING, Feed, FeedView
 from statemachine.occupancy import SeatDays, day_masks
 from statemachine.outcomes import Outcome
+from statemachine.pages import Pages
 from statemachine.state import State
 from statemachine.tables import Entry as AppliedEntry
 from tests.simulation.member import SimNode
@@ -330,3 +332,8 @@ def stamps_by_own_clock(node: SimNode) -> None:
     core = core_of(node)
     core.clock.now_ms = core._wall_ms
     core.clock.is_outlier = lambda: False
+
+
+def feed_left_out(patch: pytest.MonkeyPatch) -> None:
+    """Snapshots and checksums hold nothing of the feed."""
+    patch.setattr(Feed, "view", lambda _feed: FeedView(BEGINNING, Pages().view()))

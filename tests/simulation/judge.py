@@ -42,6 +42,10 @@ class Judge:
         """The newest log index that any client has seen: whatever is asked from now on must come after it (real-time order)."""
         return max(self.newest_answer, self.newest_read)
 
+    def has_committed(self, index: int) -> bool:
+        """Whether some member has held this entry to be committed."""
+        return index in self._committed
+
     def knows(self, entries: list[Entry], digests: dict[int, bytes]) -> None:
         """What was committed before the run began."""
         self._committed.update({index: (command, term) for command, index, term in entries})

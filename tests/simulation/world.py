@@ -37,6 +37,7 @@ from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
 from tests.simulation.older import OlderCluster
 from tests.simulation.plan import Fault, make_plan
+from tests.simulation.readers import Readers
 from tests.simulation.settings import Settings
 from tests.simulation.witness import Witness
 
@@ -96,6 +97,7 @@ class World:
         self.installs_of: Counter[str] = Counter()  # by the first bytes of the file
         self.failpoints = Failpoints()
         self.witness = Witness(self)
+        self.readers = Readers(self)
         self.calm = False
         for node_id in self.born_ids:
             self.add_member(node_id)
@@ -162,12 +164,16 @@ class World:
         for node in self.nodes.values():
             node.boot()
         self.clients.start()
+        self.readers.start()
         self.faults.start(self.plan)
         self.timeline.run_until(self.settings.fault_seconds)
         self._end_faults()
         self.timeline.run_until(self.settings.fault_seconds + self.settings.calm_seconds)
         self.judge.end()
         self.witness.judge()
+        self.readers.judge(
+            next(node.core for node in self.nodes.values() if node.core is not None).state.feed
+        )
 
     def _end_faults(self) -> None:
         self.calm = True

@@ -1,0 +1,129 @@
+"""Readers of the feed: each follows it on some member, goes on at another one when it likes or has to, and keeps what it was told.
+
+They begin and go on by the code that serves streams over HTTP (`api.streams.first_message`, `Feed.after`), and draw from chance of
+their own, so a world is the same with them and without. What they were told is judged at the end: no event is missing, none comes
+twice or out of order, none differs from what another reader was told under the same place, every one belongs to a
+committed entry, and together they are the feed that all members have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.streams import first_message
+from statemachine.feed import BEGINNING, Feed, Place, Told
+from tests.simulation.events import stream
+from tests.simulation.member import SimNode, ViolationError
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+READERS = 4
+READ_EVERY_SECONDS = 0.25
+MOVE_SHARE = 0.2
+BATCH_EVENTS = 8
+
+
+class _Reader:
+    """One of them: where it has got to, and what it was told."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"reader {number}"
+        self.node: SimNode | None = None
+        self.boots = -1
+        self.place: Place | None = None
+        self.begun_at: Place = BEGINNING
+        self.told: list[Told] = []
+
+
+class Readers:
+    """Everybody who follows the feed of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rng = stream(world.seed, "readers")
+        self._readers = [_Reader(number) for number in range(READERS)]
+        self._complaints: list[str] = []
+        self.moves = 0
+
+    def start(self) -> None:
+        """Begin with the first event there is; where data are there already, with what happens from now on."""
+        for reader in self._readers:
+            reader.place = BEGINNING if self._world.older is None else None
+            self._later(reader)
+
+    def _later(self, reader: _Reader) -> None:
+        delay = self._rng.expovariate(1 / READ_EVERY_SECONDS)
+        self._world.at(delay, lambda: self._turn(reader))
+
+    def _turn(self, reader: _Reader) -> None:
+        self._later(reader)
+        node = reader.node
+        lost = node is None or node.core is None or node.boots != reader.boots
+        if lost or self._rng.random() < MOVE_SHARE:
+            self._connect(reader)
+        elif node is not None and node.core is not None and self._may_tell(node):
+            self._read(reader, node.core.state.feed)
+
+    def _may_tell(self, node: SimNode) -> bool:
+        """A single voter applies before it has synced, and tells nobody meanwhile: the hub asks for a read index there."""
+        core = node.core
+        if core is None or self._world.now < node.paused_until:
+            return False
+        alone = len(core.journal.placed.configuration.voters) == 1
+        return not alone or core.applied_index <= node.durable_index
+
+    def _connect(self, reader: _Reader) -> None:
+        """Go on at some member, as soon as that knows the entry that the reader has got to."""
+        reader.node = None
+        node = self._world.nodes[self._rng.choice(self._world.ids)]
+        core = node.core
+        if core is None or not self._may_tell(node):
+            return
+        if core.applied_index < (1 if reader.place is None else reader.place[0]):
+            return
+        asked = reader.place
+        begins, message = first_message(asked, core.state.feed)
+        if b"event: reset" in message:
+            self._complain(f"{reader.name} is told by {node.node_id} that its place {asked} is unknown")
+            return
+        if asked is None:
+            reader.begun_at = begins
+        reader.place, reader.node, reader.boots = begins, node, node.boots
+        self.moves += 1
+
+    @staticmethod
+    def _read(reader: _Reader, feed: Feed, limit: int = BATCH_EVENTS) -> None:
+        assert reader.place is not None
+        batch = feed.after(reader.place, limit)
+        reader.told += batch
+        if batch:
+            reader.place = batch[-1][:2]
+
+    def _complain(self, text: str) -> None:
+        self._complaints.append(text)
+
+    def judge(self, feed: Feed) -> None:
+        """At the end, when all members are equal: `feed` is theirs. Raises ViolationError."""
+        committed = self._world.judge.has_committed
+        for reader in self._readers:
+            if reader.place is None:
+                continue
+            self._read(reader, feed, len(feed))
+            wanted = feed.after(reader.begun_at, len(feed))
+            if reader.told != wanted:
+                self._complain(f"{reader.name} was told {_departure(reader.told, wanted)}")
+            for index, position, _ in reader.told:
+                if not committed(index):
+                    self._complain(f"{reader.name} was told {index}.{position}, which is not committed")
+        if self._complaints:
+            for text in self._complaints:
+                self._world.note(text)
+            raise ViolationError(f"the feed: {self._complaints[0]}")
+
+
+def _departure(told: list[Told], wanted: list[Told]) -> str:
+    for one, other in zip(told, wanted, strict=False):
+        if one != other:
+            return f"{one[0]}.{one[1]} where {other[0]}.{other[1]} stands"
+    return f"{len(told)} events of {len(wanted)}"
