@@ -36,7 +36,7 @@ from statemachine.records import Booking, Space
 POLICY = SMTP.clone(cte_type="7bit")
 
 
-MAX_PLAIN_SUBJECT_CHARACTERS = 66  # with the name of the header 75 on the line
+MAX_PLAIN_CHARACTERS = 66  # of a subject; with the name of the header 75 on the line
 _CALENDAR_PARAMS = {"charset": "utf-8"}
 
 
@@ -82,7 +82,6 @@ def mail_of(
     Raises ValueError for a recipient that is no address.
     """
     message = EmailMessage(policy=POLICY)
-    message["From"] = sender.address
     message["To"] = Address(addr_spec=recipient)
     message["Date"] = format_datetime(datetime.fromtimestamp(now_ms // 1000, UTC))
     message["Message-ID"] = _message_id(event_name, sender)
@@ -99,20 +98,27 @@ def mail_of(
         )
         message.add_attachment(data, maintype="application", subtype="ics", filename="booking.ics")
     message["Content-Language"] = letter.language  # set at last: it would have gone into the first part
-    return _subject_line(letter.subject) + message.as_bytes()
+    phrase = sender.address.display_name
+    shown = (
+        f"{_encoded('From', phrase)} <{sender.addr_spec}>" if _needs_encoding(phrase) else str(sender.address)
+    )
+    head = f"From: {shown}\r\nSubject: {_encoded('Subject', letter.subject)}\r\n"
+    return head.encode("ascii") + message.as_bytes()
 
 
-def _subject_line(subject: str) -> bytes:
-    """The header by RFC 2047, written here because the library must not see the text.
+def _encoded(header: str, value: str) -> str:
+    """A text by RFC 2047, as the value of a header; written here because `EmailMessage` must not see it.
 
-    A name may look like an encoded word, which `EmailMessage` would decode, line breaks and all; and folding there loses spaces
-    between encoded words (CPython issue 92081). `Header` takes the text as it is and encodes all of it.
+    A name may look like an encoded word, which `EmailMessage` would decode, line breaks and all; and folding there loses or adds
+    spaces between encoded words (CPython issue 92081). `Header` takes the text as it is and encodes all of it.
     """
-    if subject.isascii() and "=?" not in subject and len(subject) <= MAX_PLAIN_SUBJECT_CHARACTERS:
-        encoded = subject
-    else:
-        encoded = Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
-    return f"Subject: {encoded}\r\n".encode("ascii")
+    if not _needs_encoding(value):
+        return value
+    return Header(value, "utf-8", header_name=header).encode(linesep="\r\n")
+
+
+def _needs_encoding(value: str) -> bool:
+    return not value.isascii() or "=?" in value or len(value) > MAX_PLAIN_CHARACTERS
 
 
 def _message_id(name: str, sender: Sender) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.headerregistry import Address
+from email.utils import parseaddr
 
 import pytest
 from msgspec import structs
@@ -311,6 +314,27 @@ def test_no_name_can_do_more_than_be_a_name() -> None:
 def test_an_address_with_a_line_break_is_no_mail(address: str) -> None:
     with pytest.raises(ValueError):
         mail_of(letters.with_code("en", "x"), SENDER, address, "1.0.0", 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Desk",
+        'Desk "on", Ltd. <x@y>',
+        "Д" * 90,
+        "Коворкинг на Мясницкой, 20 «у (трёх) дубов» <eve@example.com>; и ещё слова",
+        "=?utf-8?q?x?=",
+    ],
+)
+def test_a_sender_is_called_what_the_operator_says(name: str) -> None:
+    sender = replace(SENDER, address=Address(name, "desk", "example.org"))
+    data = mail_of(letters.with_code("ru", "x"), sender, TO, "1.0.0", 0)
+    # The newer parser of the library puts spaces between the encoded words of a phrase (CPython issue 92081); the older one does not.
+    phrase, address = parseaddr(message_from_bytes(data)["From"])
+    assert (str(make_header(decode_header(phrase))), address) == (name, "desk@example.org")
+    (parsed,) = received("", TO, data).message["From"].addresses
+    assert parsed.addr_spec == "desk@example.org"
 
 
 def test_a_sender_with_a_line_break_is_none() -> None:
