@@ -3,6 +3,7 @@
 // Sessions: the tokens are kept in sessionStorage for now, so a session lives as long as the tab. The page may talk to every
 // member of the cluster; when one is away it asks the next with the same Idempotency-Key, so nothing happens twice.
 
+import { bindMessages, drawMessages } from "/web/messages.js";
 import { language, say, sayProblem, switchLanguage } from "/web/words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -19,7 +20,7 @@ class Problem extends Error {
 const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
 async function ask(method, path, { body, key, signed = true } = {}) {
-  const repeatKey = method === "POST" ? key || crypto.randomUUID() : null;
+  const repeatKey = method === "GET" ? null : key || crypto.randomUUID();
   const attempts = 2 * state.members.length + 1;
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const base = state.members[state.at];
@@ -50,7 +51,7 @@ async function settle(answer) {
 
 /** Like `ask`, with one refresh of the tokens when they have run out. */
 async function askSigned(method, path, options = {}) {
-  const key = method === "POST" ? crypto.randomUUID() : undefined;
+  const key = method === "GET" ? undefined : crypto.randomUUID();
   try {
     return await ask(method, path, { ...options, key });
   } catch (error) {
@@ -254,7 +255,8 @@ function show() {
   byId("logout").hidden = !inside;
   byId("view-login").hidden = inside;
   byId("view-book").hidden = !inside || state.tab !== "book";
-  byId("view-list").hidden = !inside || state.tab === "book";
+  byId("view-list").hidden = !inside || !["mine", "history"].includes(state.tab);
+  byId("view-messages").hidden = !inside || state.tab !== "messages";
   document.querySelectorAll("[data-tab]").forEach((each) => {
     if (each.dataset.tab === state.tab) each.setAttribute("aria-current", "page"); else each.removeAttribute("aria-current");
   });
@@ -266,7 +268,7 @@ async function enter() {
   await loadSpaces();
   show();
   if (!tokens) return;
-  if (state.tab === "book") await drawDay(); else await drawList();
+  if (state.tab === "book") await drawDay(); else if (state.tab === "messages") await drawMessages(askSigned); else await drawList();
 }
 
 async function signIn(registering) {
@@ -290,6 +292,7 @@ byId("language").addEventListener("click", () => { switchLanguage(); doing(null,
 byId("confirm").addEventListener("click", (event) => doing(event.currentTarget, () => book(wanted())));
 byId("more").addEventListener("click", (event) => doing(event.currentTarget, () => drawList(true)));
 byId("slots").addEventListener("input", drawChoice);
+bindMessages(doing, askSigned);
 for (const id of ["space", "date"]) byId(id).addEventListener("change", () => { byId("alternatives").hidden = true; doing(null, drawDay); });
 document.querySelectorAll("[data-tab]").forEach((each) => each.addEventListener("click", () => { state.tab = each.dataset.tab; doing(null, enter); }));
 

@@ -14,6 +14,12 @@ const WORDS = {
     away: "Узел {node} не отвечает, пробуем другие…", allAway: "Кластер сейчас не отвечает. Повторите через несколько секунд.",
     unknown: "Неизвестно, удалось ли. Обновите список бронирований, прежде чем повторять.",
     node: "узел {node}", working: "Минуту…", signedOut: "Сеанс окончен, войдите снова.", other: "English",
+    messages: "Сообщения", mailAddress: "Почта", mailLanguage: "Язык писем", mailRemind: "Напомнить за, минут (0 — нет)", mailKinds: "О чём писать",
+    mailSave: "Сохранить", mailCode: "Код из письма", mailConfirm: "Подтвердить", mailSaved: "Сохранено.", mailConfirmed: "Адрес подтверждён.",
+    mailNone: "Этот кластер писем не отправляет.", mailOff: "Писем о ваших бронях вы не получаете.", mailOn: "Письма приходят на {address}.",
+    mailWaits: "На {address} отправлен код. Пока вы его не введёте, писем не будет.", mailHint: "Сохраните без адреса — и он будет забыт.",
+    "mail-confirmed": "забронировано", "mail-moved": "перенесено", "mail-cancelled": "отменено", "mail-released": "снято: никто не отметился",
+    "mail-affected": "изменения в коворкинге задели бронь", "mail-promoted": "досталось место, которого я жду",
     problems: {
       "login-taken": "Этот логин занят.", "invalid-login": "Такой логин нельзя: 3–64 знака, буквы одного алфавита, цифры и . _ @ + -",
       "weak-password": "Пароль слишком простой.", "wrong-credentials": "Неверный логин или пароль.",
@@ -24,6 +30,7 @@ const WORDS = {
       "too-long": "Такая долгая бронь здесь не разрешена.", "too-many-live": "У вас уже столько броней, сколько здесь разрешено.",
       "too-many-that-day": "На этот день у вас уже столько броней, сколько разрешено.",
       "seated-elsewhere": "В это время у вас здесь уже есть другое место.", "too-late-to-cancel": "Отменять уже поздно.",
+      "wrong-code": "Это не тот код.", "too-many-addresses": "На сегодня кодов отправлено достаточно. Попробуйте завтра.", "address-changed": "Адрес с тех пор изменился.",
     },
   },
   en: {
@@ -39,6 +46,12 @@ const WORDS = {
     away: "Node {node} is away, trying the others…", allAway: "The cluster does not answer now. Try again in a few seconds.",
     unknown: "It is not known whether this happened. Look at your bookings before you repeat it.",
     node: "node {node}", working: "One moment…", signedOut: "The session has ended, log in again.", other: "Русский",
+    messages: "Messages", mailAddress: "Mail address", mailLanguage: "Language of the mails", mailRemind: "Remind me, minutes before (0: not)", mailKinds: "Tell me of",
+    mailSave: "Save", mailCode: "Code from the mail", mailConfirm: "Confirm", mailSaved: "Saved.", mailConfirmed: "The address is confirmed.",
+    mailNone: "This cluster sends no mails.", mailOff: "You are told nothing of your bookings by mail.", mailOn: "Mails go to {address}.",
+    mailWaits: "A code was mailed to {address}. Nothing else is sent there before you enter it.", mailHint: "Save without an address, and it is forgotten.",
+    "mail-confirmed": "booked", "mail-moved": "moved", "mail-cancelled": "cancelled", "mail-released": "released: nobody checked in",
+    "mail-affected": "a change in the coworking touches a booking", "mail-promoted": "a place that I wait for is mine",
     problems: {
       "login-taken": "This login is taken.", "invalid-login": "This login cannot be used: 3 to 64 letters of one script, digits and . _ @ + -",
       "weak-password": "This password is too weak.", "wrong-credentials": "Wrong login or password.",
@@ -49,6 +62,7 @@ const WORDS = {
       "too-long": "That is longer than this space allows.", "too-many-live": "You have as many bookings as this space allows.",
       "too-many-that-day": "You have as many bookings that day as this space allows.",
       "seated-elsewhere": "You have another seat here at that time.", "too-late-to-cancel": "It is too late to cancel.",
+      "wrong-code": "This is not the code.", "too-many-addresses": "Enough codes were mailed for today. Try again tomorrow.", "address-changed": "The address has changed since.",
     },
   },
 };
