@@ -88,6 +88,7 @@ class NodeProcess:
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
+        self.options: tuple[str, ...] = ()  # of the command, at every start
 
     @property
     def pid(self) -> int:
@@ -122,7 +123,7 @@ class NodeProcess:
             output.write(f"--- start {time.strftime('%H:%M:%S')}\n".encode())
             output.flush()
             self._process = subprocess.Popen(
-                [*command, *options],
+                [*command, *self.options, *options],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,0 +1,306 @@
+"""`./scripts/chaos`: a cluster of real processes, people at work, faults in random order, and a verdict.
+
+One seed decides the faults, their order, their victims' dice and what people ask; the machine decides the rest, so a seed repeats a
+storm in kind, not to the letter. `history.jsonl` holds all that clients saw, and `--judge FILE` judges it again without a cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tests.chaos import judge, records
+from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck
+from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
+from tests.chaos.report import write_report
+from tests.chaos.wires import on_wires
+from tests.integration.cluster import ProcessCluster, running_cluster
+
+WATCH_SECONDS = 0.1
+PROGRESS_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
+WARM_SECONDS = 3.0
+
+
+class Sight(NamedTuple):
+    """What a member said of itself at a moment."""
+
+    moment: float
+    member: str
+    role: str
+    term: int
+
+
+@dataclass
+class Plan:
+    """What is asked for on the command line."""
+
+    seconds: float = 120.0
+    members: int = 3
+    faults: tuple[str, ...] = tuple(FAULTS)
+    seed: int = 0
+    every_seconds: float = 6.0
+    overlapping: bool = True
+    people: int = 8
+    operations_per_second: float = 300.0
+
+
+@dataclass
+class Outcome:
+    """Everything that a report is made from."""
+
+    plan: Plan
+    began: float
+    ended: float
+    diary: Diary
+    struck: list[Struck]
+    sights: list[Sight]
+    verdict: judge.Verdict
+    figures: dict[str, Any]
+
+
+async def _watch(cluster: ProcessCluster, at: Field, sights: list[Sight]) -> None:
+    while True:
+        for member, said in (await cluster.statuses()).items():
+            sights.append(Sight(time.monotonic(), member, said.role, said.term))
+            if said.role == "leader":
+                at.leader = member
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _strike(at: Field, plan: Plan, until: float) -> None:
+    """Faults until the time is over, each after a pause; some while another lasts."""
+    async with asyncio.TaskGroup() as tasks:
+        under_way: set[asyncio.Task[None]] = set()
+        while time.monotonic() < until:
+            await asyncio.sleep(plan.every_seconds * at.rng.uniform(0.3, 1.0))
+            if under_way and not (plan.overlapping and at.rng.random() < 0.3 and len(under_way) < 2):
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                under_way = {task for task in under_way if not task.done()}
+                continue
+            name = at.rng.choice(plan.faults)
+            if under_way and (name not in ONE_MEMBER or name in ("rolling", "transfer")):
+                continue  # two of these would wait for each other
+            fault = FAULTS[name](at, at.rng.uniform(0.3, 1.0) * plan.every_seconds)
+            under_way.add(tasks.create_task(_one(fault)))
+
+
+async def _one(fault: Any) -> None:
+    await fault
+
+
+@asynccontextmanager
+async def _doing(coroutine: Any) -> AsyncIterator[None]:
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _report_progress(storm: Storm, at: Field, until: float) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        left = max(0.0, until - time.monotonic())
+        faults = len(at.struck)
+        print(f"  {len(storm.diary.calls)} requests, {faults} faults, {left:.0f} s left", flush=True)
+
+
+async def run(plan: Plan, folder: Path) -> Outcome:
+    """The whole storm."""
+    storm = Storm(Diary(), plan.seed, plan.people / plan.operations_per_second)
+    rng = random.Random(f"storm {plan.seed}")
+    extra = {"snapshot_every_entries": 2000}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        running_cluster(folder, plan.members, spaces=[SPACE_RULES], extra=extra) as cluster,
+        on_wires(cluster) as network,
+    ):
+        at = Field(cluster, network, rng)
+        storm.up = at.up
+        urls = {node.id: network.api_url(node.id) for node in cluster}
+        direct = {node.id: node.url for node in cluster}
+        people: list[Person] = [
+            RawPerson(storm, f"raw{number}", session, urls)
+            if number % 2
+            else LibraryPerson(storm, f"lib{number}", direct)
+            for number in range(plan.people)
+        ]
+        sights: list[Sight] = []
+        began = time.monotonic()
+        async with _doing(_watch(cluster, at, sights)):
+            async with asyncio.TaskGroup() as tasks:
+                for person in people:
+                    tasks.create_task(person.work())
+                await asyncio.sleep(WARM_SECONDS)
+                before = {node.id: judge.footing(node) for node in cluster}
+                until = time.monotonic() + plan.seconds
+                async with _doing(_report_progress(storm, at, until)):
+                    await _strike(at, plan, until)
+                await asyncio.sleep(WARM_SECONDS)
+                storm.stopping.set()
+            ended = time.monotonic()
+            for person in people:
+                if isinstance(person, LibraryPerson):
+                    await person.close()
+        print("  the storm is over; judging", flush=True)
+        wrong: list[str] = list(storm.diary.strange)
+        try:
+            await cluster.wait_until_equal(SETTLE_SECONDS)
+        except (AssertionError, TimeoutError) as error:
+            wrong.append(f"the members do not agree after the storm: {error}")
+        calls = list(storm.diary.calls)
+        wrong += await judge.last_lists(cluster, storm, session, rng)
+        wrong += judge.judge_members(cluster, before)
+        verdict = judge.judge_history(storm.diary.operations)
+        verdict.violations += wrong
+        storm.diary.calls = calls
+    return Outcome(plan, began, ended, storm.diary, at.struck, sights, verdict, _figures(calls, at.struck))
+
+
+def _figures(calls: list[Any], struck: list[Struck]) -> dict[str, Any]:
+    errors = Counter(
+        f"{call.kind}: {call.status or 'no answer'} {call.code}".strip() for call in calls if not call.final
+    )
+    return {
+        "requests": len(calls),
+        "faults": dict(Counter(fault.kind for fault in struck)),
+        **judge.availability(calls),
+        "late": judge.late(calls),
+        "latency_ms": judge.spread([call.seconds for call in calls if call.final]),
+        "after_kill_of_leader": judge.spread(judge.recoveries(calls, struck, judge.LEADER_GONE)),
+        "after_silence_of_leader": judge.spread(judge.recoveries(calls, struck, judge.LEADER_SILENT)),
+        "after_handing_over": judge.spread(judge.recoveries(calls, struck, judge.HANDED_OVER)),
+        "errors": dict(errors.most_common(20)),
+    }
+
+
+def nines(share: float) -> str:
+    """0.9995 is 3.3 nines."""
+    return "all" if share >= 1 else f"{-math.log10(1 - share):.1f} nines"
+
+
+def line(outcome: Outcome) -> str:
+    """The verdict in one line."""
+    figures, plan = outcome.figures, outcome.plan
+    head = "OK" if outcome.verdict.ok else f"VIOLATED: {len(outcome.verdict.violations)} times"
+    return (
+        f"{head}: seed {plan.seed}, {plan.members} members, {plan.seconds / 60:.1f} minutes, {sum(figures['faults'].values())} faults, "
+        f"{figures['requests']} requests, raw {figures['raw_answered']:.4%} ({nines(figures['raw_answered'])}), "
+        f"library {figures['library_answered']:.4%} ({nines(figures['library_answered'])}), "
+        f"{len(outcome.verdict.violations)} violations"
+    )
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./scripts/chaos",
+        description="Start a cluster of real processes, let people work on it, inject faults, and judge what they saw.",
+        epilog="faults: "
+        + ", ".join(FAULTS)
+        + ". The last line is the verdict; it exits 0 only when nothing was violated.",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=2.0, metavar="M", help="how long faults go on (default 2)"
+    )
+    parser.add_argument("--nodes", type=int, choices=(3, 5), default=3, help="members (default 3)")
+    parser.add_argument(
+        "--faults", default="", metavar="LIST", help="only these, comma-separated (default: all)"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="what decides the faults (default: a random one, printed)"
+    )
+    parser.add_argument(
+        "--every", type=float, default=6.0, metavar="S", help="seconds between faults (default 6)"
+    )
+    parser.add_argument("--one-at-a-time", action="store_true", help="never more than one member at a time")
+    parser.add_argument(
+        "--rate", type=float, default=300.0, metavar="N", help="operations a second (default 300)"
+    )
+    parser.add_argument("--people", type=int, default=8, metavar="N", help="clients (default 8)")
+    parser.add_argument(
+        "--report", type=Path, default=Path("build/chaos"), metavar="DIR",
+        help="where report.html, timeline.png, history.jsonl and result.json go (default build/chaos)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--judge", type=Path, metavar="FILE", help="judge a history.jsonl again, and nothing else"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: every promise kept. 1: one was broken. 2: wrong usage."""
+    given = _arguments(argv)
+    if given.judge is not None:
+        return _judge_again(given.judge)
+    chosen = tuple(name for name in given.faults.split(",") if name) or tuple(FAULTS)
+    unknown = [name for name in chosen if name not in FAULTS]
+    if unknown:
+        print(
+            f"scripts/chaos: no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}",
+            file=sys.stderr,
+        )
+        return 2
+    if given.one_at_a_time:
+        chosen = tuple(name for name in chosen if name in ONE_MEMBER)
+    seed = secrets.randbelow(1 << 31) if given.seed is None else given.seed
+    plan = Plan(
+        given.minutes * 60, given.nodes, chosen, seed, given.every, not given.one_at_a_time, given.people, given.rate
+    )  # fmt: skip
+    print(
+        f"seed {seed}: {plan.members} members, {given.minutes:g} minutes, faults {', '.join(chosen)}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="deskraft-chaos-") as folder:
+        outcome = asyncio.run(run(plan, Path(folder)))
+    given.report.mkdir(parents=True, exist_ok=True)
+    records.write(given.report / "history.jsonl", outcome.diary.operations)
+    result = {
+        "verdict": "ok" if outcome.verdict.ok else "violated",
+        "plan": asdict(plan),
+        "violations": outcome.verdict.violations,
+        "checked": outcome.verdict.checked,
+        **outcome.figures,
+    }
+    (given.report / "result.json").write_text(
+        json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    write_report(given.report, outcome, line(outcome))
+    for violation in outcome.verdict.violations[:5]:
+        print(violation)
+    print(f"report: {given.report / 'report.html'}")
+    print(line(outcome))
+    return 0 if outcome.verdict.ok else 1
+
+
+def _judge_again(path: Path) -> int:
+    verdict = judge.judge_history(records.read(path))
+    for violation in verdict.violations[:5]:
+        print(violation)
+    print(
+        f"{'OK' if verdict.ok else 'VIOLATED'}: {verdict.checked['operations']} operations, {len(verdict.violations)} violations"
+    )
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
