@@ -40,6 +40,23 @@ class _Console(click.Group):
             cluster.add_command(command)
         return COMMANDS.get(cmd_name)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands in sections, by whom and what they are for."""
+        from client.cli import SECTIONS
+
+        room = formatter.width - 6 - max(map(len, self.list_commands(ctx)))  # as click leaves it
+        named = {name for names in SECTIONS.values() for name in names}
+        rest = tuple(name for name in self.list_commands(ctx) if name not in named)
+        sections = list(SECTIONS.items())
+        for title, names in [*sections[:-1], (sections[-1][0], sections[-1][1] + rest)]:
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [
+                (name, command.get_short_help_str(room)) for name, command in found if command is not None
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 @click.group(cls=_Console)
 @invocation.everywhere
@@ -47,7 +64,7 @@ def main() -> None:
     """Deskraft: coworking desks on a cluster that never loses and never doubles a booking.
 
     \b
-    A first booking, on the demo that ./scripts/run starts:
+    Examples: a first booking, on the demo that ./scripts/run starts:
       deskraft register ada
       deskraft login ada
       deskraft seats --space hq --date 2026-12-01

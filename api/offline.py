@@ -29,11 +29,11 @@ _IDENTITY = "identity.json"
 )
 @invocation.everywhere
 def verify(path: Path | None, data_dir: Path | None) -> None:
-    """Prove that nothing is lost, doubled or damaged: of all members, a stopped member's files, or a backup.
+    """Prove that nothing is lost, doubled or damaged.
 
-    Without FILE and --data-dir every running member tells the digest of its state at one entry of the log. With
-    --data-dir journal and snapshots are read whole and replayed; nothing there is changed. Exit status 0: proved,
-    1: not.
+    Of all members, of a stopped member's files, or of a backup. Without FILE and --data-dir every running
+    member tells the digest of its state at one entry of the log. With --data-dir journal and snapshots are read
+    whole and replayed; nothing there is changed. Exit status 0: proved, 1: not.
 
     \b
     Examples:
@@ -91,11 +91,13 @@ def _end_with(examined: list[Examined]) -> None:
 )
 @invocation.everywhere
 def restore(path: Path, config_path: Path) -> None:
-    """Make the folders of a new cluster's members from a backup, all at once and offline.
+    """Make the folders of a new cluster's members from a backup.
 
-    The members are the nodes of cluster.yml; its name must be that of the backup, its spaces and administrator are
-    not asked. Folders that are not empty are left alone. Copy each folder to its machine and start the nodes as
-    always. Everybody has to log in again; members of the old cluster are refused.
+    All at once and offline.
+
+    The members are the nodes of cluster.yml; its name must be that of the backup, its spaces and administrator
+    are not asked. Folders that are not empty are left alone. Copy each folder to its machine and start the
+    nodes as always. Everybody has to log in again; members of the old cluster are refused.
 
     \b
     Example:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.option("--off", is_flag=True, help="Take the address away.")
 @invocation.everywhere
 def calendar(new: bool, off: bool) -> None:
-    """The secret address of your bookings, for a calendar program to subscribe to.
+    """The secret address of your bookings for calendar programs.
 
-    Whoever knows it can read your bookings, and nothing more. Every node serves it.
+    A calendar program subscribes to it. Whoever knows it can read your bookings, and nothing more. Every node
+    serves it.
 
     \b
     Examples:

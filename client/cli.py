@@ -1,31 +1,35 @@
 """The users' part of the `deskraft` command. The operators' part, `deskraft cluster`, is in `operating.py`.
 
 Each command is a thin shell around one or two calls of `aio.Client`; what they share is in `invocation.py`,
-what they draw in `drawing.py`. `COMMANDS` is what the console script offers beside `deskraft node`.
+what they draw in `drawing.py` and `floor.py`, what they advise in `offers.py`. `COMMANDS` is what the console script offers
+beside `deskraft node`.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from client import (
     calendar,
+    completing,
     drawing,
+    entering,
     hooking,
     invocation,
     notifying,
+    offers,
     peopling,
     plans,
+    queueing,
     reports,
     safekeeping,
     shaping,
     telling,
+    showing,
 )
-from client.answers import Booking, Space
+from client.answers import Alternative, Booking, Space
 from client.errors import NoNodeAnswers, Refused
 from client.operating import cluster
 
@@ -37,131 +41,21 @@ MAX_HISTORY_ITEMS = 10_000
 PAGE_ITEMS = 100
 
 
-def _date(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        try:
-            datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is not a date such as 2026-12-01") from None
-    return value
-
-
-def _clock(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
-        raise click.BadParameter(f"{value!r} is not a time such as 10:00")
-    return value
-
-
 async def _spaces(client: Client) -> dict[str, Space]:
     return {space.id: space for space in await client.spaces()}
 
 
 @click.command()
-@click.argument("login")
-@invocation.everywhere
-def register(login: str) -> None:
-    """Make a user called LOGIN; asks for a password, or takes it from DESKRAFT_PASSWORD.
-
-    \b
-    Example:
-      deskraft register ada
-      deskraft login ada
-    """
-    secret = invocation.password(confirm=True)
-    user = invocation.run(lambda client: client.register(login, secret))
-    if invocation.wants_json():
-        invocation.print_json(user)
-    else:
-        click.echo(
-            f"Registered {user.login}. Log in with: deskraft login {user.login}{invocation.server_option()}"
-        )
-
-
-@click.command()
-@click.argument("login")
-@invocation.everywhere
-def login(login: str) -> None:
-    """Log in as LOGIN; asks for the password, or takes it from DESKRAFT_PASSWORD.
-
-    The session is kept, readable by you alone, in your configuration folder, and serves every node of the
-    cluster.
-
-    \b
-    Examples:
-      deskraft login ada
-      DESKRAFT_PASSWORD=… deskraft login ada --server http://desk.example:8001
-    """
-    secret = invocation.password(confirm=False)
-
-    async def work(client: Client) -> str:
-        await client.cluster()  # so that the session is kept for every node and not only for the one asked
-        return (await client.login(login, secret)).login
-
-    name = invocation.run(work)
-    if invocation.wants_json():
-        invocation.print_json({"login": name})
-    else:
-        click.echo(
-            f"Logged in as {name}. See the free seats with: deskraft seats{invocation.server_option()}"
-        )
-
-
-@click.command()
-@invocation.everywhere
-def logout() -> None:
-    """End the session, here and on every node."""
-
-    async def work(client: Client) -> bool:
-        there_was_one = client.session is not None
-        await client.logout()
-        return there_was_one
-
-    there_was_one = invocation.run(work)
-    if invocation.wants_json():
-        invocation.print_json({"logged_out": there_was_one})
-    else:
-        click.echo("Logged out." if there_was_one else "Nobody was logged in.")
-
-
-@click.command()
-@click.option("--space", "space_id", metavar="ID", help="Only this coworking. [default: all of them]")
+@click.argument("seat", type=completing.SEAT)
+@click.argument("date", type=completing.DATE, metavar="DATE")
+@click.argument("time", type=completing.TIME, metavar="TIME")
 @click.option(
-    "--date", callback=_date, metavar="YYYY-MM-DD", help="The space's local day. [default: today there]"
+    "--space",
+    "space_id",
+    metavar="ID",
+    type=completing.SPACE,
+    help="Needed when several coworkings have that seat.",
 )
-@invocation.everywhere
-def seats(space_id: str | None, date: str | None) -> None:
-    """Draw the seats and their free slots. No log-in needed; with one, your own bookings show as ★.
-
-    \b
-    Examples:
-      deskraft seats
-      deskraft seats --space hq --date 2026-12-01
-    """
-
-    async def work(client: Client) -> list[tuple[Space, Any]]:
-        chosen = await client.spaces() if space_id is None else [await client.space(space_id)]
-        shown = []
-        for space in chosen:
-            today = drawing.local(datetime.now(UTC), space.timezone).date().isoformat()
-            shown.append((space, await client.availability(space.id, date or today)))
-        return shown
-
-    shown = invocation.run(work)
-    if invocation.wants_json():
-        invocation.print_json([day for _, day in shown])
-        return
-    out = drawing.console()
-    for number, (space, day) in enumerate(shown):
-        if number:
-            out.print()
-        drawing.draw_seats(out, space, day)
-
-
-@click.command()
-@click.argument("seat")
-@click.argument("date", callback=_date)
-@click.argument("time", callback=_clock)
-@click.option("--space", "space_id", metavar="ID", help="Needed when several coworkings have that seat.")
 @click.option(
     "--slots", type=click.IntRange(min=1), default=1, show_default=True, help="How many slots in a row."
 )
@@ -185,7 +79,7 @@ def book(seat: str, date: str, time: str, space_id: str | None, slots: int) -> N
             if not invocation.wants_json():
                 spaces.update(await _spaces_if_any(client))
 
-    booking = invocation.run(work, explain=lambda refused: _offer(refused, spaces, slots))
+    booking = invocation.run(work, explain=lambda refused: _explain(refused, spaces, seat, date, time, slots))
     if invocation.wants_json():
         invocation.print_json(booking)
         return
@@ -203,21 +97,29 @@ async def _spaces_if_any(client: Client) -> dict[str, Space]:
         return {}
 
 
-def _offer(refused: Refused, spaces: dict[str, Space], slots: int) -> None:
-    if not refused.alternatives:
-        return
-    click.echo("Free instead:", err=True)
-    for place in refused.alternatives:
-        space = spaces.get(place.space_id)
-        zone = space.timezone if space else None
-        command = f"deskraft book {place.seat_id} {place.starts_at:%Y-%m-%d %H:%M} --space {place.space_id}"
-        command += f" --slots {slots}" if slots > 1 else ""
-        when = drawing.span(place.starts_at, place.ends_at, zone)
-        click.echo(f"  {place.seat_id}  {when}   {command}{invocation.server_option()}", err=True)
+def _explain(refused: Refused, spaces: dict[str, Space], seat: str, date: str, time: str, slots: int) -> None:
+    """Free places as commands; for a place that somebody has, also the line to wait in."""
+
+    def command(place: Alternative) -> str:
+        line = f"deskraft book {place.seat_id} {place.starts_at:%Y-%m-%d %H:%M} --space {place.space_id}"
+        return line + offers.slots_option(slots)
+
+    if refused.alternatives:
+        click.echo("Free instead:", err=True)
+        offers.offer(refused.alternatives, spaces, command)
+    else:
+        offers.advise(refused, date=date)
+    if refused.code == "seat-taken":
+        having = [space.id for space in spaces.values() if any(each.id == seat for each in space.seats)]
+        space_id = refused.alternatives[0].space_id if refused.alternatives else "".join(having[:1])
+        line = f"deskraft waitlist join {seat} {date} {time}" + (f" --space {space_id}" if space_id else "")
+        click.echo(
+            f"Or wait for it: {line}{offers.slots_option(slots)}{invocation.server_option()}", err=True
+        )
 
 
 @click.command()
-@click.argument("booking_id", metavar="BOOKING")
+@click.argument("booking_id", metavar="BOOKING", type=completing.BOOKING)
 @click.option("--reason", default="", help="For the history.")
 @invocation.everywhere
 def cancel(booking_id: str, reason: str) -> None:
@@ -227,7 +129,10 @@ def cancel(booking_id: str, reason: str) -> None:
     Example:
       deskraft cancel 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
     """
-    booking = invocation.run(lambda client: client.cancel(booking_id, reason=reason))
+    booking = invocation.run(
+        lambda client: client.cancel(booking_id, reason=reason),
+        explain=lambda refused: offers.advise(refused, booking=booking_id),
+    )
     if invocation.wants_json():
         invocation.print_json(booking)
     else:
@@ -268,11 +173,11 @@ def history(when: str | None, status: str | None, limit: int) -> None:
                 break
         return items, {} if invocation.wants_json() else await _spaces(client)
 
-    items, spaces = invocation.run(work)
+    items, spaces = invocation.run(work, explain=offers.advise)
     if invocation.wants_json():
         invocation.print_json({"items": items})
     elif not items:
-        click.echo("No bookings.")
+        click.echo(f"No bookings. See the free seats with: deskraft seats{invocation.server_option()}")
     else:
         drawing.draw_bookings(drawing.console(), items, spaces)
 
@@ -281,21 +186,32 @@ for _command in safekeeping.CLUSTER_COMMANDS:
     cluster.add_command(_command)
 
 COMMANDS: dict[str, click.Command] = {
-    "login": login,
-    "register": register,
-    "logout": logout,
-    "seats": seats,
+    **entering.COMMANDS,
+    **showing.COMMANDS,
     "book": book,
     "cancel": cancel,
     "history": history,
     **peopling.COMMANDS,
     **notifying.COMMANDS,
     **plans.COMMANDS,
+    **queueing.COMMANDS,
     **safekeeping.COMMANDS,
     **reports.COMMANDS,
     **telling.COMMANDS,
     **calendar.COMMANDS,
     **shaping.COMMANDS,
     **hooking.COMMANDS,
+    **completing.COMMANDS,
     "cluster": cluster,
+}
+
+# The order of `deskraft --help`. A command that is named nowhere stands in the last section.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Begin": ("register", "login", "whoami", "logout", "completion"),
+    "Seats and bookings": ("seats", "book", "history", "cancel", "move", "steps", "checkin"),
+    "More than one": ("basket", "series", "waitlist", "calendar"),
+    "Your account": ("password", "sessions", "notify", "export", "erase"),
+    "For administrators": ("space", "user", "grace", "report", "audit", "webhook"),
+    "The cluster": ("node", "cluster", "taken"),
+    "More": (),
 }

@@ -20,6 +20,7 @@ from rich.text import Text
 from client.answers import Availability, Booking, Cluster, Member, Space
 
 DIGEST_CHARACTERS = 8
+ID_CHARACTERS = 36  # of a UUID (RFC 9562)
 PIPE_COLUMNS = 200  # nobody looks at the edge of a pipe; a table cut at 80 would lose its ends
 
 _SYMBOLS = {
@@ -45,6 +46,17 @@ def console() -> Console:
     if found.is_terminal or "COLUMNS" in os.environ:
         return found
     return Console(highlight=False, emoji=False, width=PIPE_COLUMNS)
+
+
+def table(*columns: str, whole: str = "") -> Table:
+    """A table without lines. The column of ids, `whole`, is never cut, for the next command wants an id whole."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        if column == whole:
+            made.add_column(column, no_wrap=True, min_width=ID_CHARACTERS)
+        else:
+            made.add_column(column, overflow="fold")
+    return made
 
 
 def local(instant: datetime, timezone: str | None) -> datetime:

@@ -65,9 +65,13 @@ def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None
     return remember
 
 
-def servers() -> list[str]:
+def servers(context: click.Context | None = None) -> list[str]:
     """The servers to ask: the option, the environment, or the demo's three."""
-    text = click.get_current_context().meta.get(_SERVER) or os.environ.get(SERVER_ENV) or DEFAULT_SERVERS
+    text = (
+        (context or click.get_current_context()).meta.get(_SERVER)
+        or os.environ.get(SERVER_ENV)
+        or DEFAULT_SERVERS
+    )
     try:
         return parse_servers(text)
     except ServerListError as error:
@@ -133,7 +137,14 @@ def _told(refused: Refused) -> str:
 
 
 async def _with_client(urls: list[str], work: Callable[[Client], Awaitable[T]]) -> T:
+    async with new_client(urls) as client:
+        return await work(client)
+
+
+def new_client(urls: list[str], deadline_seconds: float | None = None) -> Client:
+    """A client with the kept log-in, which keeps whatever becomes of it."""
     from client.aio import Client
+    from client.calling import DEFAULT_DEADLINE_SECONDS
 
     logins = Logins(default_path())
     client = Client(
@@ -141,9 +152,9 @@ async def _with_client(urls: list[str], work: Callable[[Client], Awaitable[T]]) 
         session=logins.find(urls),
         devices=logins.devices(urls),
         on_session=lambda session: logins.keep([*urls, *client.servers], session),
+        deadline_seconds=deadline_seconds or DEFAULT_DEADLINE_SECONDS,
     )
-    async with client:
-        return await work(client)
+    return client
 
 
 def forget_device(login: str) -> None:

@@ -17,7 +17,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from client import drawing, invocation
+from client import completing, drawing, invocation
 from client.answers import Changed, Cluster, Leader, Member, Snapshot
 from client.errors import NoNodeAnswers, Refused
 
@@ -51,6 +51,11 @@ def cluster() -> None:
     """Look at the cluster, and change who belongs to it.
 
     Changes are for administrators: deskraft login admin. Any node takes them; one is carried out at a time.
+
+    \b
+    Examples:
+      deskraft cluster status --watch
+      deskraft cluster members
     """
 
 
@@ -198,7 +203,7 @@ def _on_a_terminal() -> bool:
 @click.option("--api", required=True, metavar="HOST:PORT", help="Where clients will reach it.")
 @invocation.everywhere
 def add(member_id: str, raft: str, api: str) -> None:
-    """Make node ID a member, then start it with the line that is printed.
+    """Make node ID a member, and print how to start it.
 
     It is a learner at first: it follows and serves, and does not count for majorities. When it has caught up it
     asks to vote by itself, unless it was started with --learner.
@@ -224,7 +229,7 @@ def add(member_id: str, raft: str, api: str) -> None:
 
 
 @cluster.command()
-@click.argument("member_id", metavar="ID")
+@click.argument("member_id", metavar="ID", type=completing.MEMBER)
 @click.option(
     "--wait",
     "wait_seconds",
@@ -251,7 +256,7 @@ def promote(member_id: str, wait_seconds: float) -> None:
 
 
 @cluster.command()
-@click.argument("member_id", metavar="ID")
+@click.argument("member_id", metavar="ID", type=completing.MEMBER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @invocation.everywhere
 def remove(member_id: str, yes: bool) -> None:
@@ -281,14 +286,14 @@ def remove(member_id: str, yes: bool) -> None:
 
 
 @cluster.command()
-@click.argument("member_id", metavar="ID")
+@click.argument("member_id", metavar="ID", type=completing.MEMBER)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @invocation.everywhere
 def replace(member_id: str, yes: bool) -> None:
-    """Give up the disk of ID, which is lost: the node may start again over an empty folder.
+    """Give up the disk of ID, which is lost.
 
-    Only for a disk that will not come back: it never counts again. The node fetches the state from the others
-    and votes again when it has caught up.
+    The node may start again over an empty folder. Only for a disk that will not come back: it never counts
+    again. The node fetches the state from the others and votes again when it has caught up.
 
     \b
     Example:
@@ -311,7 +316,7 @@ def replace(member_id: str, yes: bool) -> None:
 
 
 @cluster.command()
-@click.argument("member_id", metavar="[ID]", required=False)
+@click.argument("member_id", metavar="[ID]", required=False, type=completing.MEMBER)
 @invocation.everywhere
 def transfer(member_id: str | None) -> None:
     """Have voter ID lead, or whoever else has caught up most.

@@ -1,4 +1,4 @@
-"""The commands for more than one plain booking: several places at once, another place, the history of one."""
+"""The commands for more than one plain booking: several places at once, another place, a series, the history of one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from client import drawing, invocation
-from client.answers import Booking, Planned, Series, Space, Waiting, Wish
+from client import completing, drawing, invocation, offers
+from client.answers import Alternative, Booking, Planned, Series, Space, Step, Wish
 from client.errors import Refused
 
 if TYPE_CHECKING:
@@ -51,10 +51,18 @@ def wish_of(
 
 @click.command()
 @click.argument("places", nargs=-1, required=True, callback=_places, metavar="'SEAT DATE TIME [xSLOTS]'…")
-@click.option("--space", "space_id", metavar="ID", help="Needed when several coworkings have such seats.")
+@click.option(
+    "--space",
+    "space_id",
+    metavar="ID",
+    type=completing.SPACE,
+    help="Needed when several coworkings have such seats.",
+)
 @invocation.everywhere
 def basket(places: list[re.Match[str]], space_id: str | None) -> None:
-    """Book several places, all or none; dates and times are local to the coworking.
+    """Book several places, all or none.
+
+    Dates and times are local to the coworking.
 
     \b
     Example:
@@ -71,7 +79,7 @@ def basket(places: list[re.Match[str]], space_id: str | None) -> None:
         return await client.basket(wishes)
 
     bookings = invocation.run(
-        work, explain=lambda refused: _tell_each(refused, [each[0] for each in places], spaces)
+        work, explain=lambda refused: _offer_basket(refused, [each[0] for each in places], spaces, space_id)
     )
     if invocation.wants_json():
         invocation.print_json({"items": bookings})
@@ -94,6 +102,28 @@ def _why(code: str, limit: int | None) -> str:
     return code if limit is None else f"{code} (limit {limit})"
 
 
+def _offer_basket(refused: Refused, asked: list[str], spaces: dict[str, Space], space_id: str | None) -> None:
+    """What would have become of each wish, and the same basket with the first free place for each that is taken."""
+    _tell_each(refused, asked, spaces)
+    items = refused.problem.items
+    if not items:
+        offers.advise(refused)
+    if len(items) != len(asked) or not all(item.code == "ok" or item.alternatives for item in items):
+        return
+    instead = []
+    for text, item in zip(asked, items, strict=True):
+        if item.code == "ok":
+            instead.append(text)
+            continue
+        place = item.alternatives[0]
+        instead.append(" ".join([place.seat_id, f"{place.starts_at:%Y-%m-%d %H:%M}", *text.split()[3:]]))
+    if len(set(instead)) < len(instead):
+        return  # two wishes were offered one place
+    option = f" --space {space_id}" if space_id else ""
+    line = " ".join(f'"{each}"' for each in instead)
+    click.echo(f"All of it instead:\n  deskraft basket {line}{option}{invocation.server_option()}", err=True)
+
+
 def _tell(what: str, booking: Booking, spaces: dict[str, Space]) -> None:
     space = spaces.get(booking.space_id)
     when = drawing.span(booking.starts_at, booking.ends_at, space.timezone if space else None)
@@ -103,14 +133,19 @@ def _tell(what: str, booking: Booking, spaces: dict[str, Space]) -> None:
 
 
 @click.command()
-@click.argument("booking_id", metavar="BOOKING")
-@click.option("--seat", help="Another seat of the same coworking.")
-@click.option("--date", metavar="YYYY-MM-DD", help="With --time: another begin, local to the coworking.")
-@click.option("--time", metavar="HH:MM", help="With --date.")
+@click.argument("booking_id", metavar="BOOKING", type=completing.BOOKING)
+@click.option("--seat", type=completing.SEAT, help="Another seat of the same coworking.")
+@click.option(
+    "--date",
+    metavar="YYYY-MM-DD",
+    type=completing.DATE,
+    help="With --time: another begin, local to the coworking.",
+)
+@click.option("--time", metavar="HH:MM", type=completing.TIME, help="With --date.")
 @click.option("--slots", type=click.IntRange(min=1), help="How many slots in a row.")
 @invocation.everywhere
 def move(booking_id: str, seat: str | None, date: str | None, time: str | None, slots: int | None) -> None:
-    """Give BOOKING another seat or time. When that is not to be had, it keeps the one it has.
+    """Give BOOKING another seat or time. Refused, it keeps the one it has.
 
     \b
     Examples:
@@ -127,11 +162,19 @@ def move(booking_id: str, seat: str | None, date: str | None, time: str | None, 
         spaces.update({space.id: space for space in await client.spaces()})
         return await client.move(booking_id, seat_id=seat, date=date, clock=time, slots=slots)
 
+    def command(place: Alternative) -> str:
+        begin = place.starts_at
+        line = (
+            f"deskraft move {booking_id} --seat {place.seat_id} --date {begin:%Y-%m-%d} --time {begin:%H:%M}"
+        )
+        return line + (offers.slots_option(slots) if slots else "")
+
     def explain(refused: Refused) -> None:
-        for place in refused.alternatives:
-            space = spaces.get(place.space_id)
-            when = drawing.span(place.starts_at, place.ends_at, space.timezone if space else None)
-            click.echo(f"  free: {place.seat_id}  {when}", err=True)
+        if refused.alternatives:
+            click.echo("You keep what you have. Free instead:", err=True)
+            offers.offer(refused.alternatives, spaces, command)
+        else:
+            offers.advise(refused, booking=booking_id, **({"date": date} if date else {}))
 
     booking = invocation.run(work, explain=explain)
     if invocation.wants_json():
@@ -141,39 +184,61 @@ def move(booking_id: str, seat: str | None, date: str | None, time: str | None, 
 
 
 @click.command()
-@click.argument("booking_id", metavar="BOOKING")
+@click.argument("booking_id", metavar="BOOKING", type=completing.BOOKING)
 @invocation.everywhere
 def steps(booking_id: str) -> None:
-    """What has become of BOOKING: where it was, who changed it, when and why.
+    """What has become of BOOKING, when, by whom and why.
 
     \b
     Example:
       deskraft steps 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
     """
-    items = invocation.run(lambda client: client.steps(booking_id))
+
+    async def work(client: Client) -> tuple[list[Step], dict[str, Space]]:
+        items = await client.steps(booking_id)
+        return items, {} if invocation.wants_json() else {space.id: space for space in await client.spaces()}
+
+    items, spaces = invocation.run(work, explain=offers.advise)
     if invocation.wants_json():
         invocation.print_json({"items": items})
         return
+    table = drawing.table("At", "What", "Seat", "When", "Why")
     for step in items:
-        place = f"{step.seat_id} {drawing.span(step.starts_at, step.ends_at, None)}"
-        why = f" — {step.reason}" if step.reason else ""
-        click.echo(f"{step.at:%Y-%m-%d %H:%M}  {step.kind:<10} {place}{why}")
+        space = spaces.get(step.space_id)
+        when = drawing.span(step.starts_at, step.ends_at, space.timezone if space else None)
+        at = f"{step.at:%Y-%m-%d %H:%M}"
+        table.add_row(at, step.kind, step.seat_id, when, step.reason or "")
+    drawing.console().print(table)
 
 
 @click.group()
+@invocation.everywhere
 def series() -> None:
-    """The same place again and again, every week."""
+    """The same place again and again, every week.
+
+    \b
+    Examples:
+      deskraft series book A1 2026-12-01 10:00 --rule "FREQ=WEEKLY;COUNT=8"
+      deskraft series show SERIES
+      deskraft series cancel SERIES --from BOOKING
+    """
 
 
 @series.command("book")
-@click.argument("seat")
-@click.argument("date", metavar="FIRST-DATE")
-@click.argument("time")
+@click.argument("seat", type=completing.SEAT)
+@click.argument("date", metavar="FIRST-DATE", type=completing.DATE)
+@click.argument("time", type=completing.TIME, metavar="TIME")
 @click.option(
     "--rule", required=True, help="RFC 5545, as FREQ=WEEKLY;BYDAY=TU,TH;COUNT=10 or …;UNTIL=20261231"
 )
 @click.option("--free", is_flag=True, help="Book whichever days are free. [default: all or none]")
-@click.option("--space", "space_id", metavar="ID", help="Needed when several coworkings have that seat.")
+@click.option(
+    "--space",
+    "space_id",
+    metavar="ID",
+    type=completing.SPACE,
+    help="Needed when several coworkings have that seat.",
+)
 @click.option(
     "--slots", type=click.IntRange(min=1), default=1, show_default=True, help="How many slots in a row."
 )
@@ -181,7 +246,9 @@ def series() -> None:
 def series_book(
     seat: str, date: str, time: str, rule: str, free: bool, space_id: str | None, slots: int
 ) -> None:
-    """Book SEAT from FIRST-DATE on at TIME, all local to the coworking, on every day that the rule names.
+    """Book SEAT from FIRST-DATE on, on every day of the rule.
+
+    Dates and TIME are local to the coworking.
 
     \b
     Example:
@@ -195,6 +262,12 @@ def series_book(
 
     def explain(refused: Refused) -> None:
         _tell_each(refused, [f"day {number}" for number in range(1, len(refused.problem.items) + 1)], spaces)
+        if not refused.problem.items:
+            offers.advise(refused, date=date)
+        elif not free:
+            click.echo(
+                "Nothing was booked. To take the days that are free, say it again with --free.", err=True
+            )
 
     planned = invocation.run(work, explain=explain)
     if invocation.wants_json():
@@ -216,7 +289,12 @@ def series_book(
 @click.argument("series_id", metavar="SERIES")
 @invocation.everywhere
 def series_show(series_id: str) -> None:
-    """The bookings of SERIES as they are now."""
+    """The bookings of SERIES as they are now.
+
+    \b
+    Example:
+      deskraft series show 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
 
     async def work(client: Client) -> tuple[Series, dict[str, Space]]:
         return await client.series(series_id), {space.id: space for space in await client.spaces()}
@@ -232,12 +310,22 @@ def series_show(series_id: str) -> None:
 @series.command("cancel")
 @click.argument("series_id", metavar="SERIES")
 @click.option(
-    "--from", "from_booking_id", metavar="BOOKING", help="Only this booking and those that begin later."
+    "--from",
+    "from_booking_id",
+    metavar="BOOKING",
+    type=completing.BOOKING,
+    help="Only this booking and those that begin later.",
 )
 @click.option("--reason", default="", help="For the history.")
 @invocation.everywhere
 def series_cancel(series_id: str, from_booking_id: str | None, reason: str) -> None:
-    """Give up what has not begun of SERIES."""
+    """Give up what has not begun of SERIES.
+
+    \b
+    Examples:
+      deskraft series cancel 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+      deskraft series cancel 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d --from BOOKING --reason "a new job"
+    """
     done = invocation.run(
         lambda client: client.cancel_series(series_id, from_booking_id=from_booking_id, reason=reason)
     )
@@ -248,117 +336,9 @@ def series_cancel(series_id: str, from_booking_id: str | None, reason: str) -> N
         click.echo(f"Cancelled {len(done.cancelled)} bookings{kept}.")
 
 
-@click.group()
-def waitlist() -> None:
-    """Wait for a place that somebody has: the first in the line gets it the moment it is given back."""
-
-
-@waitlist.command("join")
-@click.argument("seat")
-@click.argument("date")
-@click.argument("time")
-@click.option(
-    "--space", "space_id", metavar="ID", help="Needed when several coworkings have that seat, and for 'any'."
-)
-@click.option(
-    "--slots", type=click.IntRange(min=1), default=1, show_default=True, help="How many slots in a row."
-)
-@invocation.everywhere
-def waitlist_join(seat: str, date: str, time: str, space_id: str | None, slots: int) -> None:
-    """Wait for SEAT (or "any") on DATE at TIME, all local to the coworking.
-
-    \b
-    Examples:
-      deskraft waitlist join A1 2026-12-01 10:00
-      deskraft waitlist join any 2026-12-01 10:00 --space hq
-    """
-
-    async def work(client: Client) -> Waiting:
-        spaces = {space.id: space for space in await client.spaces()}
-        if seat == "any":
-            chosen = space_id or (next(iter(spaces)) if len(spaces) == 1 else None)
-            if chosen is None:
-                raise click.UsageError("name the coworking with --space")
-            return await client.wait_for(chosen, date=date, clock=time, slots=slots)
-        wish = wish_of(spaces, space_id, seat, date, time, slots)
-        return await client.wait_for(wish.space_id, seat, date=date, clock=time, slots=slots)
-
-    waiting = invocation.run(work)
-    if invocation.wants_json():
-        invocation.print_json(waiting)
-    elif waiting.booking_id:
-        click.echo(f"It was free: booked as {waiting.booking_id}")
-    else:
-        click.echo(
-            f"Waiting, number {waiting.position} in the line. Leave it with: deskraft waitlist leave {waiting.id}{invocation.server_option()}"
-        )
-
-
-@waitlist.command("show")
-@invocation.everywhere
-def waitlist_show() -> None:
-    """What you wait for, and what you got by waiting."""
-    items = invocation.run(lambda client: client.waitings())
-    if invocation.wants_json():
-        invocation.print_json({"items": items})
-        return
-    for item in items:
-        when = drawing.span(item.starts_at, item.ends_at, None)
-        state = {"waiting": f"number {item.position}", "promoted": f"booked as {item.booking_id}"}.get(
-            item.status, item.status
-        )
-        click.echo(f"{item.seat_id or 'any seat'} in {item.space_id}  {when}  {state}  {item.id}")
-    if not items:
-        click.echo("Nothing.")
-
-
-@waitlist.command("leave")
-@click.argument("waiting_id", metavar="WAITING")
-@invocation.everywhere
-def waitlist_leave(waiting_id: str) -> None:
-    """Wait no longer; a booking that was got by waiting stays."""
-    invocation.run(lambda client: client.leave_waitlist(waiting_id))
-    if invocation.wants_json():
-        invocation.print_json({"left": waiting_id})
-    else:
-        click.echo("Left the line.")
-
-
-@click.command()
-@click.argument("booking_id", metavar="BOOKING")
-@invocation.everywhere
-def checkin(booking_id: str) -> None:
-    """Say that you are there, where the coworking asks for it: else your seat goes to somebody who waits."""
-    booking = invocation.run(lambda client: client.check_in(booking_id))
-    if invocation.wants_json():
-        invocation.print_json(booking)
-    else:
-        click.echo(f"Checked in: {booking.seat_id} in {booking.space_id}")
-
-
-@click.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("minutes", type=click.IntRange(0, 1440))
-@invocation.everywhere
-def grace(space_id: str, minutes: int) -> None:
-    """Keep the seats of those who have not checked in for MINUTES after their start; 0: nobody has to. For administrators."""
-    rule = invocation.run(lambda client: client.set_grace(space_id, minutes))
-    if invocation.wants_json():
-        invocation.print_json(rule)
-    elif rule.grace_minutes:
-        click.echo(
-            f"Whoever books in {rule.space_id} from now on has {rule.grace_minutes} minutes to check in."
-        )
-    else:
-        click.echo(f"Nobody has to check in in {rule.space_id}.")
-
-
 COMMANDS: dict[str, click.Command] = {
     "basket": basket,
     "move": move,
     "steps": steps,
     "series": series,
-    "waitlist": waitlist,
-    "checkin": checkin,
-    "grace": grace,
 }

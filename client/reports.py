@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from client import drawing, invocation
+from client import completing, drawing, invocation
 from client.occupancy import Occupancy
 
 if TYPE_CHECKING:
@@ -21,26 +21,21 @@ SHADES = " ░▒▓█"
 BY = ("day", "hour", "seat", "space", "weekday-hour")
 
 
-def _date(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is not a date such as 2026-12-01") from None
-    return None
-
-
 @click.command()
-@click.argument("space_id", metavar="[SPACE]", required=False)
+@click.argument("space_id", metavar="[SPACE]", required=False, type=completing.SPACE)
 @click.option(
     "--from",
     "first",
-    callback=_date,
+    type=completing.DATE,
     metavar="YYYY-MM-DD",
     help="First day. [default: 29 days before the last]",
 )
 @click.option(
-    "--to", "last", callback=_date, metavar="YYYY-MM-DD", help="Last day, included. [default: yesterday]"
+    "--to",
+    "last",
+    type=completing.DATE,
+    metavar="YYYY-MM-DD",
+    help="Last day, included. [default: yesterday]",
 )
 @click.option("--by", type=click.Choice(BY), help="What a row is. [default: day; without SPACE: space]")
 @click.option("--csv", "path", type=click.Path(path_type=Path), help="Write the rows to this file instead.")
@@ -48,7 +43,9 @@ def _date(_context: click.Context, _parameter: click.Parameter, value: str | Non
 def report(
     space_id: str | None, first: str | None, last: str | None, by: str | None, path: Path | None
 ) -> None:
-    """How much of the open time of seats was taken. For administrators.
+    """How much of the open time of seats was taken.
+
+    For administrators. In the picture of the week the darker an hour, the fuller it was.
 
     \b
     Examples:

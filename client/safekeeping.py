@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from client import drawing, invocation
+from client import completing, drawing, invocation
 from client.answers import SeatHistory
 from client.backups import Backup, fetch
 from client.evidence import Compared, compare
@@ -21,10 +21,10 @@ from client.evidence import Compared, compare
 @click.option("--force", is_flag=True, help="Replace FILE when it is there.")
 @invocation.everywhere
 def backup(path: Path, force: bool) -> None:
-    """Take a backup of everything: users, spaces, bookings, outcomes. The cluster goes on meanwhile.
+    """Take a backup of everything, while the cluster goes on.
 
-    The file is checked as it comes, and there is none unless it is whole. It holds password hashes: keep it as
-    you keep the nodes' disks.
+    Users, spaces, bookings, outcomes. The file is checked as it comes, and there is none unless it is whole. It
+    holds password hashes: keep it as you keep the nodes' disks.
 
     \b
     Examples:
@@ -53,10 +53,10 @@ def backup(path: Path, force: bool) -> None:
 @click.argument("digest", required=False)
 @invocation.everywhere
 def receipt(index: int, digest: str | None) -> None:
-    """Have every member confirm the state at log entry INDEX; with DIGEST, that it is this one.
+    """Have every member confirm the state at log entry INDEX.
 
-    Both stand in every answer of a node, as Deskraft-Index and Deskraft-Digest. Members remember the last 65,536
-    entries.
+    With DIGEST, that it is this one. Both stand in every answer of a node, as Deskraft-Index and Deskraft-
+    Digest. Members remember the last 65,536 entries.
 
     \b
     Example:
@@ -93,15 +93,15 @@ def _fields(compared: Compared) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
-@click.argument("date", metavar="YYYY-MM-DD")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
+@click.argument("date", metavar="YYYY-MM-DD", type=completing.DATE)
 @click.option(
     "--as-of", "as_of", type=click.IntRange(min=0), help="As it was at this log entry. [default: now]"
 )
 @invocation.everywhere
 def taken(space_id: str, seat_id: str, date: str, as_of: int | None) -> None:
-    """When a seat is taken on a day, now or as it was at a log entry.
+    """When a seat is taken on a day, now or as of a log entry.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from client import invocation
+from client import completing, invocation
 from client.agreeing import carry_out, changing, explain, tell
 from client.answers import Seat
 from client.places import Outage
@@ -23,7 +23,13 @@ AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
 @click.group()
 @invocation.everywhere
 def seat() -> None:
-    """Add, change and retire the seats of a space."""
+    """Add, change and retire the seats of a space.
+
+    \b
+    Examples:
+      deskraft space seat add hq N1 --label "Nook" --zone attic --attribute quiet --at 3 4
+      deskraft space seat retire hq N1
+    """
 
 
 def _describing(command: AnyCommand) -> AnyCommand:
@@ -40,8 +46,8 @@ def _describing(command: AnyCommand) -> AnyCommand:
 
 
 @seat.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @_describing
 def add(
     space_id: str,
@@ -67,8 +73,8 @@ def add(
 
 
 @seat.command(name="set")
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @_describing
 def set_seat(
     space_id: str,
@@ -78,7 +84,14 @@ def set_seat(
     attributes: tuple[str, ...],
     place: tuple[int, int] | None,
 ) -> None:
-    """Change label, zone, attributes or place of a seat; attributes that are given replace all it had."""
+    """Change label, zone, attributes or place of a seat.
+
+    Attributes that are given replace all it had.
+
+    \b
+    Example:
+      deskraft space seat set hq A1 --at 0 0 --attribute window --attribute monitor
+    """
     given = attributes or None
     change = invocation.run(
         lambda client: client.premises.revise_seat(
@@ -90,11 +103,18 @@ def set_seat(
 
 
 @seat.command(name="retire")
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @changing
 def retire_seat(space_id: str, seat_id: str, **terms: Any) -> None:
-    """Take a seat away; nobody can book it any more. `restore` brings it back."""
+    """Take a seat away: nobody can book it any more.
+
+    `restore` brings it back.
+
+    \b
+    Example:
+      deskraft space seat retire hq A1 --if-affected cancel --reason "the desk is broken"
+    """
     carry_out(
         lambda premises, how: premises.revise_seat(space_id, seat_id, retired=True, **how),
         terms,
@@ -103,11 +123,16 @@ def retire_seat(space_id: str, seat_id: str, **terms: Any) -> None:
 
 
 @seat.command(name="restore")
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @invocation.everywhere
 def restore_seat(space_id: str, seat_id: str) -> None:
-    """Bring a retired seat back."""
+    """Bring a retired seat back.
+
+    \b
+    Example:
+      deskraft space seat restore hq A1
+    """
     change = invocation.run(
         lambda client: client.premises.revise_seat(space_id, seat_id, retired=False), explain
     )
@@ -115,8 +140,8 @@ def restore_seat(space_id: str, seat_id: str) -> None:
 
 
 @seat.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @click.option("--from", "begins", required=True, metavar='"YYYY-MM-DD HH:MM"', help="Local to the space.")
 @click.option("--until", "ends", required=True, metavar='"YYYY-MM-DD HH:MM"', help="Local to the space.")
 @changing
@@ -142,11 +167,16 @@ def out(space_id: str, seat_id: str, begins: str, ends: str, **terms: Any) -> No
 
 
 @seat.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("seat_id", metavar="SEAT")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("seat_id", metavar="SEAT", type=completing.SEAT)
 @invocation.everywhere
 def back(space_id: str, seat_id: str) -> None:
-    """Put a seat back into service, now and later."""
+    """Put a seat back into service, now and later.
+
+    \b
+    Example:
+      deskraft space seat back hq A1
+    """
     change = invocation.run(
         lambda client: client.premises.revise_seat(space_id, seat_id, outages=[]), explain
     )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from client import drawing, invocation
+from client import completing, drawing, invocation
 from client.agreeing import carry_out, changing, explain, tell
 from client.places import WEEKDAYS, Hours, SpecialDays
 from client.premises import ManagedSpace
@@ -21,14 +21,29 @@ _HOURS = re.compile(rf"{_CLOCK}-{_CLOCK}")
 @click.group()
 @invocation.everywhere
 def space() -> None:
-    """Make and change spaces and their seats, hours and policies. For administrators: deskraft login admin."""
+    """Make and change spaces and their seats, hours and policies.
+
+    For administrators: deskraft login admin.
+
+    \b
+    Examples:
+      deskraft space create roof --name "The roof" --timezone Europe/Berlin --seats R1,R2
+      deskraft space hours roof sat-sun=closed
+      deskraft space show roof
+    """
 
 
 @space.command(name="list")
 @click.option("--all", "everything", is_flag=True, help="The retired ones, too.")
 @invocation.everywhere
 def list_spaces(everything: bool) -> None:
-    """List the spaces."""
+    """List the spaces.
+
+    \b
+    Examples:
+      deskraft space list
+      deskraft space list --all
+    """
     found = [
         one
         for one in invocation.run(lambda client: client.premises.spaces(), explain)
@@ -57,10 +72,15 @@ def list_spaces(everything: bool) -> None:
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @invocation.everywhere
 def show(space_id: str) -> None:
-    """Show a space with its hours, exceptions, policy and seats."""
+    """Show a space with its hours, exceptions, policy and seats.
+
+    \b
+    Example:
+      deskraft space show hq
+    """
     one: ManagedSpace = invocation.run(lambda client: client.premises.space(space_id), explain)
     if invocation.wants_json():
         invocation.print_json(one)
@@ -117,40 +137,58 @@ def create(
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @click.argument("name")
 @invocation.everywhere
 def rename(space_id: str, name: str) -> None:
-    """Give a space another name."""
+    """Give a space another name.
+
+    \b
+    Example:
+      deskraft space rename hq "The first floor"
+    """
     change = invocation.run(lambda client: client.premises.revise(space_id, name=name), explain)
     tell(change, f"{space_id} is called {name} now.")
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @changing
 def retire(space_id: str, **terms: Any) -> None:
-    """Take a space out of the list; nobody can book it any more. `restore` brings it back."""
+    """Take a space out of the list: nobody can book it any more.
+
+    `restore` brings it back.
+
+    \b
+    Examples:
+      deskraft space retire roof --dry-run
+      deskraft space retire roof --if-affected cancel --reason "the lease has ended"
+    """
     carry_out(
         lambda premises, how: premises.revise(space_id, retired=True, **how), terms, f"Retired {space_id}."
     )
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @invocation.everywhere
 def restore(space_id: str) -> None:
-    """Bring a retired space back."""
+    """Bring a retired space back.
+
+    \b
+    Example:
+      deskraft space restore hq
+    """
     change = invocation.run(lambda client: client.premises.revise(space_id, retired=False), explain)
     tell(change, f"{space_id} can be booked again.")
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @click.argument("days", nargs=-1, required=True, metavar="DAYS=HOURS…")
 @changing
 def hours(space_id: str, days: tuple[str, ...], **terms: Any) -> None:
-    """Set the opening hours of weekdays; those that are not named stay as they are.
+    """Set the opening hours of weekdays; others stay as they are.
 
     \b
     Example:
@@ -169,9 +207,9 @@ def hours(space_id: str, days: tuple[str, ...], **terms: Any) -> None:
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
-@click.argument("first", metavar="DATE")
-@click.argument("last", metavar="[LAST]", required=False)
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("first", metavar="DATE", type=completing.DATE)
+@click.argument("last", metavar="[LAST]", required=False, type=completing.DATE)
 @changing
 def close(space_id: str, first: str, last: str | None, **terms: Any) -> None:
     """Close a space on local dates, DATE to LAST.
@@ -188,15 +226,15 @@ def close(space_id: str, first: str, last: str | None, **terms: Any) -> None:
 
 
 @space.command(name="open")
-@click.argument("space_id", metavar="SPACE")
-@click.argument("first", metavar="DATE")
-@click.argument("last", metavar="[LAST]", required=False)
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
+@click.argument("first", metavar="DATE", type=completing.DATE)
+@click.argument("last", metavar="[LAST]", required=False, type=completing.DATE)
 @click.option(
     "--hours", "given", metavar="HH:MM-HH:MM", help="Other hours than usual. [default: those of the week]"
 )
 @changing
 def open_days(space_id: str, first: str, last: str | None, given: str | None, **terms: Any) -> None:
-    """Open a space on local dates, with the usual hours or with others.
+    """Open a space on local dates, with usual or other hours.
 
     \b
     Example:
@@ -213,7 +251,7 @@ def open_days(space_id: str, first: str, last: str | None, given: str | None, **
 
 
 @space.command()
-@click.argument("space_id", metavar="SPACE")
+@click.argument("space_id", metavar="SPACE", type=completing.SPACE)
 @click.option("--horizon-days", type=click.IntRange(0), help="How far ahead a booking may begin.")
 @click.option("--longest-minutes", type=click.IntRange(0), help="Of one booking.")
 @click.option("--live-bookings", type=click.IntRange(0), help="Of one user, not over yet.")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from api.console import main
+from client.cli import SECTIONS
 from client.drawing import span
 from tests.client.fake import BOOKING, SPACE, FakeNode, cluster, free_url, no_content, ok, problem, tokens
 
@@ -136,6 +141,7 @@ def test_a_taken_seat_offers_others_and_the_command(shell: Shell, node: FakeNode
         "Free instead:",
         "  A2  2026-12-01 10:00–11:00 (Europe/Moscow)   "
         "deskraft book A2 2026-12-01 10:00 --space hq --slots 2",
+        "Or wait for it: deskraft waitlist join A1 2026-12-01 10:00 --space hq --slots 2",
     ]
     result = shell("--json", "book", "A1", "2026-12-01", "10:00")
     assert result.exit_code == 1
@@ -272,9 +278,36 @@ def test_help_teaches() -> None:
     """Every command has help with an example, and the group tells the exit status."""
     result = CliRunner().invoke(main, ["--help"])
     assert "Exit status: 0 done, 1 refused, 2 wrong usage, 3 no node answers." in result.output
-    for command in ("node", "login", "register", "seats", "book", "cancel", "history"):
-        assert "Example" in CliRunner().invoke(main, [command, "--help"]).output, command
-        assert command in result.output
+    for title in SECTIONS:
+        assert f"{title}:" in result.output or not SECTIONS[title], title
+
+
+def _commands(
+    command: click.Command, context: click.Context, words: tuple[str, ...]
+) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(words), command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _commands(below, click.Context(below, parent=context, info_name=name), (*words, name))
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [pytest.param(*each, id=each[0]) for each in _commands(main, click.Context(main), ("deskraft",))],
+)
+def test_every_level_of_help_has_examples(words: str, command: click.Command) -> None:
+    """What it is for in one line that is not cut in a list of eighty columns, and examples that begin with the command."""
+    assert command.help is not None
+    room = 80 - 2 - 6 - len("completion")
+    if words != "deskraft":
+        assert not command.get_short_help_str(room).endswith("..."), "its first sentence does not fit"
+    assert re.search(r"Examples?:", command.help), "no example"
+    assert words in command.help, "the example shows another command"
+    assert all(
+        len(line) <= 110 for line in inspect.cleandoc(command.help).splitlines() if line.startswith("  ")
+    ), "too wide"
 
 
 CLUSTER_YML = Path(__file__).parents[2].joinpath("cluster.yml").read_text(encoding="utf-8")

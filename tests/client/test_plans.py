@@ -53,7 +53,7 @@ def test_a_move(shell: Shell, node: FakeNode) -> None:
     node.on("POST /api/v1/bookings/b1/move", problem(409, "seat-taken", alternatives=[ALTERNATIVE]))
     result = shell("move", "b1", "--date", "2026-12-01", "--time", "12:00")
     assert result.exit_code == 1
-    assert "free: A2" in result.stderr
+    assert "deskraft move b1 --seat A2 --date 2026-12-01 --time" in result.stderr
     assert shell("move", "b1").exit_code == 2
     assert shell("move", "b1", "--time", "12:00").exit_code == 2
 
@@ -65,8 +65,8 @@ def test_steps_and_reasons(shell: Shell, node: FakeNode) -> None:
         ok({"items": [STEP, STEP | {"kind": "cancelled", "reason": "ill"}]}),
     )
     lines = shell("steps", "b1").stdout.splitlines()
-    assert lines[0].split()[:4] == ["2026-11-22", "15:00", "moved", "A2"]
-    assert lines[1].endswith("— ill")
+    assert lines[1].split()[:4] == ["2026-11-22", "15:00", "moved", "A2"]
+    assert lines[2].rstrip().endswith("ill")
     assert len(json.loads(shell("steps", "b1", "--json").stdout)["items"]) == 2
     node.on("POST /api/v1/bookings/b1/cancel", ok(BOOKING | {"status": "cancelled"}))
     assert shell("cancel", "b1", "--reason", "ill").exit_code == 0
@@ -120,8 +120,8 @@ def test_the_waitlist(shell: Shell, node: FakeNode) -> None:
     assert shell("waitlist", "join", "A1", "2026-12-01", "10:00").stdout == "It was free: booked as b7\n"
     node.on("GET /api/v1/waitlist", ok({"items": [waiting, promoted]}))
     lines = shell("waitlist", "show").stdout.splitlines()
-    assert "number 2" in lines[0]
-    assert "booked as b7" in lines[1]
+    assert "number 2" in lines[1]
+    assert "booked as b7" in lines[2]
     node.on("POST /api/v1/waitlist/w1/leave", no_content)
     assert shell("waitlist", "leave", "w1").stdout == "Left the line.\n"
 
