@@ -26,8 +26,8 @@ from client import (
     reports,
     safekeeping,
     shaping,
-    telling,
     showing,
+    telling,
 )
 from client.answers import Alternative, Booking, Space
 from client.errors import NoNodeAnswers, Refused
