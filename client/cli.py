@@ -210,7 +210,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("register", "login", "whoami", "logout", "completion"),
     "Seats and bookings": ("seats", "book", "history", "cancel", "move", "steps", "checkin"),
     "More than one": ("basket", "series", "waitlist", "calendar"),
-    "Your account": ("password", "sessions", "notify", "export", "erase"),
+    "Your account": ("password", "sessions", "notifications", "export", "erase"),
     "For administrators": ("space", "user", "grace", "report", "audit", "webhook"),
     "The cluster": ("node", "cluster", "taken"),
     "More": (),

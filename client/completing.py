@@ -118,6 +118,11 @@ async def _users(client: Client, _ctx: click.Context, typed: str) -> Offers:
         yield each.login, each.role
 
 
+async def _webhooks(client: Client, _ctx: click.Context, _typed: str) -> Offers:
+    for each in await client.webhooks.all():
+        yield each.id, each.url
+
+
 async def _members(client: Client, _ctx: click.Context, _typed: str) -> Offers:
     for each in (await client.cluster()).members:
         yield each.id, each.api
@@ -137,7 +142,7 @@ class _Time(Known):
 
 SPACE, SEAT, TIME = Known(_spaces), Known(_seats), _Time(_times)
 BOOKING, WAITING, SESSION = Known(_bookings), Known(_waitings), Known(_sessions)
-USER, MEMBER = Known(_users), Known(_members)
+USER, MEMBER, WEBHOOK = Known(_users), Known(_members), Known(_webhooks)
 
 
 class _Date(_Text):

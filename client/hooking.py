@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import click
 
-from client import invocation
+from client import completing, invocation
 from client.webhooks import Webhook, WebhookWithSecret
 
 
 @click.group()
 @invocation.everywhere
 def webhook() -> None:
-    """Deliver events to other programs by signed requests. For administrators."""
+    """Deliver events to other programs by signed requests.
+
+    For administrators.
+
+    \b
+    Examples:
+      deskraft webhook add https://example.org/hook --type deskraft.booking
+      deskraft webhook list
+    """
 
 
 _TYPES = click.option(
@@ -30,7 +38,12 @@ _DESCRIPTION = click.option("--description", help="For people.")
 @webhook.command("list")
 @invocation.everywhere
 def list_webhooks() -> None:
-    """Where events go, and how far they have come."""
+    """Where events go, and how far they have come.
+
+    \b
+    Example:
+      deskraft webhook list
+    """
     found = invocation.run(lambda client: client.webhooks.all())
     if invocation.wants_json():
         invocation.print_json({"items": found})
@@ -56,10 +69,15 @@ def _standing(webhook: Webhook) -> str:
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @invocation.everywhere
 def show(webhook_id: str) -> None:
-    """One webhook."""
+    """One webhook.
+
+    \b
+    Example:
+      deskraft webhook show 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     _shown(invocation.run(lambda client: client.webhooks.get(webhook_id)))
 
 
@@ -91,7 +109,7 @@ def _with_secret(made: WebhookWithSecret, told: str) -> None:
 @_SPACES
 @invocation.everywhere
 def add(url: str, description: str | None, types: tuple[str, ...], space_ids: tuple[str, ...]) -> None:
-    """Deliver events to URL from now on; prints the secret that signs them.
+    """Deliver events to URL; prints the secret that signs them.
 
     \b
     Examples:
@@ -107,7 +125,7 @@ def add(url: str, description: str | None, types: tuple[str, ...], space_ids: tu
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @click.option("--url", help="Another address.")
 @_DESCRIPTION
 @_TYPES
@@ -124,7 +142,12 @@ def change(
     all_types: bool,
     all_spaces: bool,
 ) -> None:
-    """Change what is given, and leave the rest."""
+    """Change what is given, and leave the rest.
+
+    \b
+    Example:
+      deskraft webhook change 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d --url https://example.org/new
+    """
     if (types and all_types) or (space_ids and all_spaces):
         raise click.UsageError("--type and --all-types, or --space and --all-spaces, do not go together")
     changed = invocation.run(
@@ -140,23 +163,35 @@ def change(
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @invocation.everywhere
 def pause(webhook_id: str) -> None:
-    """Deliver nothing until it is resumed."""
+    """Deliver nothing until it is resumed.
+
+    \b
+    Example:
+      deskraft webhook pause 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     _shown(invocation.run(lambda client: client.webhooks.pause(webhook_id)))
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @invocation.everywhere
 def resume(webhook_id: str) -> None:
-    """Go on where it stopped; also after the receiver had said that it is gone."""
+    """Go on where it stopped.
+
+    Also after the receiver had said that it is gone.
+
+    \b
+    Example:
+      deskraft webhook resume 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     _shown(invocation.run(lambda client: client.webhooks.resume(webhook_id)))
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @click.option(
     "--overlap-hours",
     type=click.IntRange(0, 168),
@@ -166,16 +201,26 @@ def resume(webhook_id: str) -> None:
 )
 @invocation.everywhere
 def rotate(webhook_id: str, overlap_hours: int) -> None:
-    """Sign with another secret, which is printed."""
+    """Sign with another secret, which is printed.
+
+    \b
+    Example:
+      deskraft webhook rotate 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     made = invocation.run(lambda client: client.webhooks.rotate(webhook_id, overlap_hours=overlap_hours))
     _with_secret(made, f"{webhook_id} has another secret.")
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @invocation.everywhere
 def test(webhook_id: str) -> None:
-    """Send a test event now; exits 1 when it was not taken."""
+    """Send a test event now; exits 1 when it was not taken.
+
+    \b
+    Example:
+      deskraft webhook test 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     told = invocation.run(lambda client: client.webhooks.test(webhook_id))
     if invocation.wants_json():
         invocation.print_json(told)
@@ -188,11 +233,16 @@ def test(webhook_id: str) -> None:
 
 
 @webhook.command()
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", type=completing.WEBHOOK)
 @click.option("--yes", is_flag=True, help="Do not ask whether you are sure.")
 @invocation.everywhere
 def remove(webhook_id: str, yes: bool) -> None:
-    """Deliver nothing there any more; what waits for it is forgotten."""
+    """Deliver nothing there any more; what waits is forgotten.
+
+    \b
+    Example:
+      deskraft webhook remove 019ab0c2-7f3e-7d55-9c1e-0d1f2a3b4c5d
+    """
     if not yes:
         click.confirm(f"Remove {webhook_id} and forget what waits for it?", abort=True, err=True)
     invocation.run(lambda client: client.webhooks.remove(webhook_id))

@@ -47,7 +47,13 @@ def notifications(context: click.Context) -> None:
 def set_notifications(
     address: str | None, language: str | None, only: str | None, remind_minutes: int | None
 ) -> None:
-    """Change what you are told; what is not given stays as it is."""
+    """Change what you are told; what is not given stays as it is.
+
+    \b
+    Examples:
+      deskraft notifications set --address ann@example.com --language en --remind 60
+      deskraft notifications set --only cancelled,promoted
+    """
     kinds = None if only is None else _kinds(only)
 
     async def work(client: Client) -> Notifications:
@@ -66,14 +72,24 @@ def set_notifications(
 @click.argument("code")
 @invocation.everywhere
 def confirm(code: str) -> None:
-    """Confirm your address by the CODE that was mailed to it."""
+    """Confirm your address by the CODE that was mailed to it.
+
+    \b
+    Example:
+      deskraft notifications confirm 7K2M9-QX4TD
+    """
     _show(invocation.run(lambda client: client.people.confirm_address(code)))
 
 
 @notifications.command()
 @invocation.everywhere
 def off() -> None:
-    """Be told nothing, and have the address forgotten."""
+    """Be told nothing, and have the address forgotten.
+
+    \b
+    Example:
+      deskraft notifications off
+    """
 
     async def work(client: Client) -> Notifications:
         now = await client.people.notifications()
