@@ -208,7 +208,7 @@ COMMANDS: dict[str, click.Command] = {
 # The order of `deskraft --help`. A command that is named nowhere stands in the last section.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("register", "login", "whoami", "logout", "completion"),
-    "Seats and bookings": ("seats", "book", "history", "cancel", "move", "steps", "checkin"),
+    "Seats and bookings": ("seats", "book", "history", "cancel", "move", "steps", "checkin", "events"),
     "More than one": ("basket", "series", "waitlist", "calendar"),
     "Your account": ("password", "sessions", "notifications", "export", "erase"),
     "For administrators": ("space", "user", "grace", "report", "audit", "webhook"),

@@ -41,10 +41,11 @@ def _place(_context: click.Context, _parameter: click.Parameter, value: str | No
 )
 @invocation.everywhere
 def events(follow: bool, spaces: tuple[str, ...], types: tuple[str, ...], after: str | None) -> None:
-    """Show what has happened: one's own bookings, and of others which seats were taken and became free.
+    """Show what has happened, or happens.
 
-    Administrators see everything. With --json each event is a line of its own. A line that says "reset" means that
-    events before it are no longer kept.
+    One's own bookings, and of others which seats were taken and became free. Administrators see everything.
+    With --json each event is a line of its own. A line that says "reset" means that events before it are no
+    longer kept.
 
     \b
     Examples:

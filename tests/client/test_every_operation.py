@@ -82,13 +82,6 @@ METHODS = {
     "POST /api/v1/admin/users/{user_id}/demote": how("people.demote", "u1", command="user demote"),
     "POST /api/v1/admin/users/{user_id}/reset-password": how("people.reset_password", "u1", command="user reset"),
     "GET /api/v1/admin/audit": how("people.audit_page", command="audit"),
-    "GET /api/v1/admin/webhooks": how("webhooks.all", command="webhook list"),
-    "POST /api/v1/admin/webhooks": how("webhooks.create", "https://example.org/hook", command="webhook add"),
-    "GET /api/v1/admin/webhooks/{webhook_id}": how("webhooks.get", "w1", command="webhook show"),
-    "PATCH /api/v1/admin/webhooks/{webhook_id}": how("webhooks.revise", "w1", command="webhook change"),
-    "DELETE /api/v1/admin/webhooks/{webhook_id}": how("webhooks.remove", "w1", command="webhook remove"),
-    "POST /api/v1/admin/webhooks/{webhook_id}/rotate": how("webhooks.rotate", "w1", command="webhook rotate"),
-    "POST /api/v1/admin/webhooks/{webhook_id}/test": how("webhooks.test", "w1", command="webhook test"),
     "GET /api/v1/spaces": how("spaces", command="seats"),
     "GET /api/v1/spaces/{space_id}": how("space", "hq", command="seats"),
     "GET /api/v1/spaces/{space_id}/availability": how("availability", "hq", "2026-12-01", command="seats"),
@@ -118,6 +111,7 @@ METHODS = {
     "GET /api/v1/waitlist/{waiting_id}": how("waiting", "w1", command="waitlist show"),
     "POST /api/v1/waitlist/{waiting_id}/leave": how("leave_waitlist", "w1", command="waitlist leave"),
     "POST /book": how("book_local", "A1", "2026-12-01", "10:00", command="book"),
+    "GET /api/v1/events": how("events", command="events"),
     "GET /history": how("history", command="history"),
     "GET /api/v1/cluster": how("cluster", command="cluster status"),
     "POST /api/v1/cluster/members": how("add_member", "n4", "h:1", "h:2", command="cluster add"),
@@ -137,9 +131,19 @@ NEEDED = {
     "move": {"seat_id": "A2"},
 }  # fmt: skip
 ENDING = {"logout", "refresh", "people.log_out_everywhere", "people.erase"}
+SINKS = (
+    "GET /api/v1/admin/sinks",
+    "GET /api/v1/admin/sinks/{sink_id}",
+    "DELETE /api/v1/admin/sinks/{sink_id}",
+    "POST /api/v1/admin/sinks/{sink_id}/pause",
+    "POST /api/v1/admin/sinks/{sink_id}/resume",
+    "GET /api/v1/admin/sinks/{sink_id}/dead-letters",
+    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/replay",
+    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/drop",
+)
 NO_METHOD = {
     "POST /cancel": "another name of POST /api/v1/bookings/{booking_id}/cancel",
-    "GET /api/v1/events": "a stream without an end: any EventSource reads it and goes on by Last-Event-ID",
+    **dict.fromkeys(SINKS, "operators tend sinks by plain requests: docs/outbox.md"),
     "GET /livez": "for the supervisor of the process, by a plain request",
     "GET /readyz": "for load balancers and probes, by a plain request",
     "GET /metrics": "for Prometheus",
