@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,38 @@ async def test_an_address_that_would_be_two_commands_is_not_sent() -> None:
             result = await client.send(address, MAIL)
             assert isinstance(result, Rejected), address
         assert server.received == []
+
+
+@asynccontextmanager
+async def mute_server() -> AsyncIterator[tuple[MailServer, asyncio.Event]]:
+    """Takes connections and says nothing; the event tells that one has ended."""
+    ended = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    kept = MailServer()
+    kept.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield kept, ended
+
+
+async def test_a_server_that_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.couriers.smtp.STEP_SECONDS", 0.1)
+    async with mute_server() as (server, ended):
+        result = await sent(smtp(server))
+        assert isinstance(result, Retry) and result.away
+        await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_an_attempt_that_is_cancelled_leaves_no_connection() -> None:
+    async with mute_server() as (server, ended):
+        attempt = asyncio.create_task(sent(smtp(server)))
+        await asyncio.wait([attempt], timeout=0.2)
+        assert attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await asyncio.wait_for(ended.wait(), 5)
