@@ -5,7 +5,8 @@ worked out from, and another one is `rules-changed`. Every change gives the spac
 grid was made before it is resolved again.
 
 **Accepted bookings.** A change may take away time or a seat that somebody has booked. Such bookings are *affected*:
-confirmed, not over, and on a seat that is retired, in a range of its new outage, or in a range that the new hours close.
+confirmed, not over, and on a seat that is retired, in a range of its new outage, or in a range that the new hours close or
+another zone gives other names.
 Hours become ranges outside, where time zones are known, and travel in the command (`closing`); a booking that ends
 beyond `until_cell`, which they do not reach, makes the ranges outdated. The command names the list that its maker has
 seen by a token; when the list of this moment has another, nothing is done (`affected-changed`). So nothing happens to a
