@@ -41,6 +41,9 @@ from statemachine.state import State
 TOTAL_SECONDS = 9.0  # of one attempt, from the look-up of the name to the head of the answer
 CONNECT_SECONDS = 4.0
 BODY_SECONDS = 1.0
+KEEP_SECONDS = (
+    2.0  # an idle connection; less than usual servers keep one, so that none is closed as it is used again
+)
 MAX_BODY_BYTES = 16 << 10  # read and thrown away, so that the connection can be used again
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
 MAX_WHY_CHARACTERS = 200
@@ -115,6 +118,7 @@ class WebhookPoster:
                 ssl=self._tls or True,
                 resolver=self._resolver,
                 use_dns_cache=False,
+                keepalive_timeout=KEEP_SECONDS,
                 family=socket.AF_UNSPEC,
                 socket_factory=self._allowed.strict_socket if strict else None,
             )
@@ -242,8 +246,12 @@ def _retry_after_ms(text: str | None, now_ms: int) -> int | None:
 
 
 def _line(error: Exception) -> str:
-    """One bounded line about a request that failed."""
+    """One bounded line about a request that failed, without a word of the receiver's making."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before there was an answer"
+    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
+        return "the answer was not HTTP"
+    text = str(error)
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
-        error = OSError(f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror}")
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:MAX_WHY_CHARACTERS]
+        text = f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror}"
+    return (" ".join(text.split()) or type(error).__name__)[:MAX_WHY_CHARACTERS]

@@ -192,6 +192,22 @@ async def test_a_password_is_asked_for(tmp_path: Path) -> None:
             assert await publisher.deliver(delivery(1)) == Delivered()
 
 
+async def test_the_rights_that_operations_md_names_are_enough(tmp_path: Path) -> None:
+    rights = tmp_path / "rights.conf"
+    publish = ["deskraft.demo.>", "$JS.API.STREAM.INFO.DESKRAFT", "$JS.API.STREAM.CREATE.DESKRAFT"]
+    permissions = f'{{publish: {json.dumps(publish)}, subscribe: ["_INBOX.>"]}}'
+    rights.write_text(
+        f"authorization {{users: [{{user: desk, password: right, permissions: {permissions}}}]}}\n"
+    )
+    async with (
+        nats_server(tmp_path, "-c", str(rights)) as server,
+        courier(Nats((server.url,), user="desk", password="right")) as publisher,
+    ):
+        assert await publisher.deliver(delivery(1)) == Delivered()
+        await publisher.close()
+        assert await publisher.deliver(delivery(2)) == Delivered()
+
+
 async def test_tls_is_verified_and_never_given_up(tmp_path: Path) -> None:
     """A certificate of another authority, or no TLS at all where it was asked for: nothing is said to such a server."""
     authority, stranger = trustme.CA(), trustme.CA()

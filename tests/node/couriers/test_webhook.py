@@ -19,12 +19,25 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from node.couriers import Delivered, Gone, Retry
+from node.cloudevents import cloud_event, story_of
+from node.couriers import Delivered, Delivery, Gone, Retry
 from node.couriers.addresses import AllowedHosts
 from node.couriers.signing import SigningKeys
-from node.couriers.webhook import MAX_BODY_BYTES, Answer, Message, PostFailedError, WebhookPoster, result_of
+from node.couriers.webhook import (
+    MAX_BODY_BYTES,
+    Answer,
+    Message,
+    PostFailedError,
+    WebhookCourier,
+    WebhookPoster,
+    result_of,
+)
 from node.secret import Secret
+from statemachine.events import UserRegistered
+from statemachine.sinks import Sink, Webhook, WebhookKey
+from statemachine.state import State
 from tests.node.couriers.receiver import Received, Receiver, answering, hang, receiving
+from tests.node.every_event import EVERY_EVENT
 
 KEYS = SigningKeys(Secret(["a line of the members' secret file, long enough"]))
 NAME = KEYS.new_name()
@@ -248,7 +261,7 @@ async def test_what_is_no_http_is_a_failure(answer: bytes) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server, posting() as poster:
-        with pytest.raises(PostFailedError):
+        with pytest.raises(PostFailedError, match=r"not HTTP|closed before|Connection reset"):
             await poster.post(
                 f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", message("1.0"), [RAW]
             )
@@ -260,6 +273,66 @@ async def test_nobody_there() -> None:
         async with posting() as poster:
             with pytest.raises(PostFailedError):
                 await poster.post(f"http://127.0.0.1:{taken.getsockname()[1]}/", message("1.0"), [RAW])
+
+
+# --- the courier --------------------------------------------------------------------------------------------
+
+
+def sink_of(url: str, **settings: Any) -> Sink:
+    """A webhook with one key, and whatever else is given."""
+    webhook = Webhook(url, "", **{"types": (), "keys": (WebhookKey(NAME),), **settings})
+    return Sink("wh1", "webhook", "active", webhook, (0, 0), 0, 0, "1.0")
+
+
+def delivery_to(sink: Sink, now_ms: int) -> Delivery:
+    """Of a booking."""
+    story = story_of(EVERY_EVENT[0])
+    return Delivery(
+        sink, (7, 0), EVERY_EVENT[0], cloud_event("demo", (7, 0), story, story), 1, now_ms, State()
+    )
+
+
+@pytest.mark.parametrize(
+    ("types", "space_ids", "wanted"),
+    [
+        ((), (), True),
+        (("deskraft.booking",), (), True),
+        (("deskraft.booking.confirmed",), ("hq",), True),
+        (("deskraft.book",), (), False),
+        (("deskraft.user", "deskraft.booking.cancelled"), (), False),
+        ((), ("hq", "neva"), True),
+        ((), ("neva",), False),
+        (("deskraft.booking",), ("neva",), False),
+    ],
+)
+def test_who_wants_a_booking_in_hq(types: tuple[str, ...], space_ids: tuple[str, ...], wanted: bool) -> None:
+    courier = WebhookCourier(KEYS, WebhookPoster(LOOPBACK))
+    sink = sink_of("http://a.test/", types=types, space_ids=space_ids)
+    assert courier.wants(sink, (7, 0), EVERY_EVENT[0], State()) is wanted
+    registered = next(each for each in EVERY_EVENT if isinstance(each, UserRegistered))
+    assert not courier.wants(sink_of("http://a.test/", space_ids=("hq",)), (7, 0), registered, State())
+
+
+async def test_the_courier_signs_with_the_keys_of_the_moment() -> None:
+    now_ms = int(time.time() * 1000)
+    other = KEYS.new_name()
+    both = (WebhookKey(other), WebhookKey(NAME, until_ms=now_ms + 1))
+    lost = (WebhookKey(f"{'0' * 12}.{'0' * 24}"),)
+    courier = WebhookCourier(KEYS, WebhookPoster(LOOPBACK))
+    async with receiving() as receiver:
+        for now, signatures in ((now_ms, 2), (now_ms + 1, 1)):
+            sink = sink_of(receiver.url, keys=both)
+            assert await courier.deliver(delivery_to(sink, now)) == Delivered()
+            assert len(receiver.received[-1].headers["webhook-signature"].split(" ")) == signatures
+        assert receiver.received[0].verify(SHOWN or "")["id"] == receiver.received[0].id == "7.0"
+        result = await courier.deliver(delivery_to(sink_of(receiver.url, keys=lost), now_ms))
+        assert isinstance(result, Retry) and result.away and "rotate" in result.why
+        receiver.behave = answering(410)
+        assert isinstance(await courier.deliver(delivery_to(sink_of(receiver.url), now_ms)), Gone)
+        assert len(receiver.received) == 3
+        refused = await courier.deliver(delivery_to(sink_of("http://10.0.0.1/"), now_ms))
+        assert isinstance(refused, Retry) and refused.away and "private" in refused.why
+        await courier.close()
 
 
 # --- addresses ----------------------------------------------------------------------------------------------
