@@ -165,7 +165,7 @@ CALLS = (
         {200: TokensView},
         access="public",
         body=RefreshBody,
-        problems=("refresh-invalid", "refresh-reused", *_WRITE_PROBLEMS),
+        problems=("refresh-invalid", "refresh-reused", "unauthenticated", *_WRITE_PROBLEMS),
     ),
     Call(
         "POST",

@@ -21,13 +21,18 @@ const pretty = (whole, schema) => element("pre", "", element("code", JSON.string
 
 function call(whole, method, path, operation) {
   const box = element("details", "", element("summary", "", element("code", `${method.toUpperCase()} ${path}`), ` — ${operation.summary}`));
+  if (operation.deprecated) box.append(element("p", "Deprecated: its answers tell until when it works."));
   if (operation.security) box.append(element("p", operation.security.length > 1 ? "A bearer token adds to the answer." : "Needs a bearer token."));
   if (operation.parameters.length) {
     const list = element("dl");
     for (const each of operation.parameters) list.append(element("dt", `${each.name} (${each.in}${each.required ? ", required" : ""})`), element("dd", `${each.description || ""} ${JSON.stringify(each.schema)}`));
     box.append(element("h3", "Parameters"), list);
   }
-  for (const [type, content] of Object.entries(operation.requestBody?.content || {})) box.append(element("h3", `Body: ${type}`), pretty(whole, content.schema));
+  for (const [type, content] of Object.entries(operation.requestBody?.content || {})) {
+    box.append(element("h3", `Body: ${type}`));
+    if (content.example) box.append(pretty(whole, content.example));
+    box.append(pretty(whole, content.schema));
+  }
   for (const [status, answer] of Object.entries(operation.responses)) {
     box.append(element("h3", `${status} — ${answer.description}`));
     if (Number(status) < 400) for (const content of Object.values(answer.content || {})) box.append(pretty(whole, content.schema));

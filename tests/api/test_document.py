@@ -15,6 +15,7 @@ from api.bodies import decode_body
 from api.calls import Call
 from api.openapi import document, operation_id
 from api.shapes import EmptyBody
+from tests.api.conftest import Node
 
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document(API_CALLS, "test")))
 WITH_BODY = [call for call in API_CALLS if call.body is not None]
@@ -90,3 +91,22 @@ def test_what_is_made_leads_on() -> None:
         "space_id": "$response.body#/space_id",
         "seat_id": "$response.body#/seat_id",
     }
+
+
+async def test_the_reader_asks_nobody_but_the_node(node: Node) -> None:
+    """No script, style, font or request of its page leads elsewhere, and the policy of the answer would forbid it."""
+    answer = await node.get("/docs")
+    page = await answer.text()
+    named = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert "/web/docs.js" in named
+    assert all(each.startswith("/") and not each.startswith("//") for each in named)
+    scripts = [each for each in named if each.startswith("/web/")]
+    texts = [page, *[await (await node.get(each)).text() for each in scripts]]
+    for text in texts:
+        assert "://" not in text
+        assert "@import" not in text
+    fetched = re.findall(r"fetch\(([^)]*)\)", "".join(texts))
+    assert fetched == ['"/openapi.json"']
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'; style-src 'self'" in policy
