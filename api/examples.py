@@ -23,6 +23,7 @@ PATHS: dict[str, tuple[str, str]] = {
     "space_id": ("The id of a space.", "hq"),
     "user_id": ("The id of a user.", _BOOKING),
     "waiting_id": ("The id of a place in a line.", _BOOKING),
+    "webhook_id": ("The id of a webhook.", _BOOKING),
 }
 """What a path parameter is, and one such."""
 
@@ -77,5 +78,12 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "SpaceChangeBody": {"name": "Headquarters", "policy": {"horizon_days": 90, "live_bookings": 5}},
     "TransferBody": {"to": "n2"},
+    "NewWebhookBody": {
+        "url": "https://hooks.example.org/deskraft",
+        "description": "Lights on the second floor",
+        "types": ["deskraft.booking.confirmed", "deskraft.booking.cancelled"],
+    },
+    "RotateBody": {"overlap_hours": 24},
+    "WebhookChangeBody": {"state": "paused"},
 }
 """By the name of the body's type."""

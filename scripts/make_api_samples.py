@@ -107,6 +107,15 @@ MEMBERS = "/api/v1/cluster/members"
 HQ = "/api/v1/admin/spaces/hq"
 NOOK = {"id": "N1", "label": "Nook", "zone": "attic", "attributes": ["quiet"], "x": 3, "y": 4}
 CLOSURE = {"first": DATE, "reason": "a pipe has burst"}
+EVE = {"login": "eve", "password": "a phrase of hers"}
+IN_SPREE = {"space_id": "spree", "seat_id": "W1"}
+BASKET = {"items": [{**IN_SPREE, "starts_at": f"2030-12-09T{hour}:00:00+01:00"} for hour in (10, 14)]}
+SERIES = {**IN_SPREE, "date": "2030-12-16", "time": "09:00", "rrule": "FREQ=WEEKLY;COUNT=2"}
+WAITING = {**IN_SPREE, "starts_at": "2030-12-09T11:00:00+01:00"}
+NEVA = {
+    "id": "neva", "name": "Коворкинг у Невы", "timezone": "Europe/Moscow", "opens": "10:00", "closes": "20:00",
+    "slot_minutes": 60, "seats": [{"id": "W1", "label": "By the water"}],
+}  # fmt: skip
 TOKENS = {"ada": _is("access_token"), "ada_refresh": _is("refresh_token")}
 
 SCENARIO = (
@@ -121,7 +130,7 @@ SCENARIO = (
     Step("me", 0, "GET", "/api/v1/me", user="ada"),
     Step("me-nobody", 0, "GET", "/api/v1/me", expect=401),
     Step("spaces", 1, "GET", "/api/v1/spaces"),
-    Step("space", 2, "GET", "/api/v1/spaces/spree"),
+    Step("space", 2, "GET", "/api/v1/spaces/spree", keep={"space_etag": lambda _, headers: str(headers["ETag"])}),
     Step("space-unknown", 2, "GET", "/api/v1/spaces/moon", expect=404),
     Step("booking", 1, "POST", "/api/v1/bookings", BOOKING, "ada", {"Idempotency-Key": "ada-monday"},
          keep={"booking_id": _is("id"), "index": lambda _, headers: str(headers["Deskraft-Index"])}, expect=201),
@@ -155,6 +164,40 @@ SCENARIO = (
          keep={"token": lambda answer, _: str(answer["affected"]["token"])}),
     Step("days", 2, "POST", HQ + "/days", {**CLOSURE, "affected_token": "{token}", "if_affected": "cancel"}, "admin"),
     Step("", 2, "POST", HQ + "/days", {"first": DATE, "usual": True}, "admin"),
+    Step("not-modified", 2, "GET", "/api/v1/spaces/spree", headers={"If-None-Match": "{space_etag}"}, expect=304),
+    Step("revision-changed", 0, "PATCH", HQ, {"name": "Elsewhere"}, "admin", {"If-Match": '"1.0"'}, expect=412),
+    Step("basket", 1, "POST", "/api/v1/bookings/basket", BASKET, "ada",
+         keep={"basket_id": lambda answer, _: str(answer["items"][0]["id"])}, expect=201),
+    Step("move", 2, "POST", "/api/v1/bookings/{basket_id}/move", {"starts_at": "2030-12-09T11:00:00+01:00"}, "ada"),
+    Step("booking-history", 0, "GET", "/api/v1/bookings/{basket_id}/history", user="ada"),
+    Step("series", 1, "POST", "/api/v1/series", SERIES, "ada", keep={"series_id": _is("id")}, expect=201),
+    Step("series-one", 2, "GET", "/api/v1/series/{series_id}", user="ada"),
+    Step("series-cancel", 0, "POST", "/api/v1/series/{series_id}/cancel", {"reason": "The project is over"}, "ada"),
+    Step("waitlist-join", 1, "POST", "/api/v1/waitlist", WAITING, "bob", keep={"waiting_id": _is("id")}, expect=201),
+    Step("waitlist-mine", 2, "GET", "/api/v1/waitlist", user="bob"),
+    Step("waitlist-one", 2, "GET", "/api/v1/waitlist/{waiting_id}", user="bob"),
+    Step("waitlist-leave", 0, "POST", "/api/v1/waitlist/{waiting_id}/leave", user="bob", expect=204),
+    Step("checkin-rule", 1, "POST", "/api/v1/admin/spaces/spree/checkin", {"grace_minutes": 15}, "admin"),
+    Step("checkin-asked", 2, "GET", "/api/v1/spaces/spree/checkin"),
+    Step("checkin", 0, "POST", "/api/v1/bookings/{basket_id}/checkin", user="ada", expect=409),
+    Step("occupancy", 1, "GET", "/api/v1/admin/reports/occupancy?space_id=spree&from=2030-12-09&to=2030-12-09&by=seat", user="admin"),
+    Step("space-made", 2, "POST", "/api/v1/admin/spaces", NEVA, "admin", expect=201),
+    Step("space-managed", 0, "GET", "/api/v1/admin/spaces/neva", user="admin"),
+    Step("seat-changed", 1, "PATCH", HQ + "/seats/N1", {"label": "Nook by the stairs"}, "admin"),
+    Step("", 2, "POST", "/api/v1/auth/register", EVE, keep={"eve_id": _is("id")}, expect=201),
+    Step("users", 0, "GET", "/api/v1/admin/users?search=eve", user="admin"),
+    Step("user", 1, "GET", "/api/v1/admin/users/{eve_id}", user="admin"),
+    Step("block", 2, "POST", "/api/v1/admin/users/{eve_id}/block", user="admin", expect=204),
+    Step("unblock", 0, "POST", "/api/v1/admin/users/{eve_id}/unblock", user="admin", expect=204),
+    Step("promote", 1, "POST", "/api/v1/admin/users/{eve_id}/promote", user="admin", expect=204),
+    Step("demote", 2, "POST", "/api/v1/admin/users/{eve_id}/demote", user="admin", expect=204),
+    Step("sessions", 0, "GET", "/api/v1/me/sessions", user="ada"),
+    Step("notifications", 0, "GET", "/api/v1/me/notifications", user="ada"),
+    Step("calendar-made", 1, "POST", "/api/v1/me/calendar", user="ada", expect=201),
+    Step("calendar-address", 2, "GET", "/api/v1/me/calendar", user="ada"),
+    Step("calendar-closed", 0, "DELETE", "/api/v1/me/calendar", user="ada", expect=204),
+    Step("events", 1, "GET", "/api/v1/events?limit=2&type=deskraft.booking.confirmed", user="ada"),
+    Step("receipt", 2, "GET", "/api/v1/cluster/receipts/{index}"),
     Step("forbidden", 0, "POST", MEMBERS, N4, "ada", expect=403),
     Step("add-member", 0, "POST", MEMBERS, N4, "admin", expect=201),
     Step("member-exists", 0, "POST", MEMBERS, {**N4, "id": "n1"}, "admin", expect=409),
@@ -163,6 +206,7 @@ SCENARIO = (
     Step("replace-member", 1, "POST", MEMBERS + "/n4/replace", user="admin", expect=404),
     Step("transfer", 0, "POST", "/api/v1/cluster/transfer", {"to": "{leader_id}"}, "admin"),
     Step("snapshot", 0, "POST", "/api/v1/cluster/snapshot", user="admin"),
+    Step("audit", 1, "GET", "/api/v1/admin/audit?subject=n4", user="admin"),
     Step("livez", 0, "GET", "/livez"),
     Step("readyz", 0, "GET", "/readyz"),
     Step("metrics", 0, "GET", "/metrics"),
@@ -264,6 +308,7 @@ def _pretty(value: Any, indent: str) -> str:
 
 
 def _cut_token(text: str) -> str:
+    text = re.sub(r"(/calendar/[\w-]{3})[\w-]{40}\.ics", r"\1….ics", text)
     return re.sub(r"(eyJ[\w-]{10})[\w.-]{20,}", r"\1…", re.sub(r"(\.\d+\.[\w-]{6})[\w-]{26}", r"\1…", text))
 
 
@@ -281,7 +326,12 @@ def steady(text: str) -> str:
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", "ID", text)
     text = re.sub(r"eyJ\S*?…|\bID\.\d+\.\S*?…", "TOKEN", text)
     text = re.sub(r'"((?:affected_|device_)?token)": "[^"]*"', r'"\1": "TOKEN"', text)
-    text = re.sub(r'"(created_at|cancelled_at)": "[^"]*"', r'"\1": "INSTANT"', text)
+    text = re.sub(r"/calendar/[\w-]{3}….ics", "/calendar/SECRET", text)
+    text = re.sub(
+        r'"((?:created|cancelled|refreshed|expires|blocked)_at|at|time)": "[^"]*T[^"]*"',
+        r'"\1": "INSTANT"',
+        text,
+    )
     text = re.sub(
         r'("(?:node_id|leader_id|role|match_index|digest|id|api|raft|reachable|voter|incarnation|founding|to)"): [^,}\n]+',
         r"\1: X",

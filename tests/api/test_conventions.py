@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +40,10 @@ async def ids_of(node: Node, admin: str) -> dict[str, str]:
     assert (await node.post(BOOKINGS, taken, rival)).status == 201
     waiting = await (await node.post("/api/v1/waitlist", taken, admin)).json()
     calendar = await (await node.post("/api/v1/me/calendar", None, admin)).json()
+    hook = await (await node.post("/api/v1/admin/webhooks", {"url": "https://8.8.8.8/hook"}, admin)).json()
     return {
+        "webhook_id": hook["id"],
+        "sink_id": hook["id"],
         "booking_id": booking["id"],
         "series_id": series["id"],
         "waiting_id": waiting["id"],
@@ -137,15 +141,7 @@ async def test_a_bad_key_is_refused_by_every_call_that_takes_one(node: Node) -> 
     for call in API_CALLS:
         if not call.takes_key:
             continue
-        path = call.path.format_map(
-            dict.fromkeys(("booking_id", "series_id", "waiting_id", "space_id"), "x")
-            | {
-                "seat_id": "x",
-                "user_id": "x",
-                "session_id": "x",
-                "id": "n9",
-            }
-        )
+        path = re.sub(r"\{\w+\}", "x", call.path)
         headers = {"Authorization": f"Bearer {admin}", "Idempotency-Key": "k" * 256}
         answer = await node.client.request(call.method, path, headers=headers)
         problem = await expect_problem(answer, 422, "invalid-parameter")
@@ -168,7 +164,11 @@ async def test_pages_lead_to_each_other(node: Node) -> None:
     for number in range(4):
         await node.register(f"user{number}")
         assert (await node.patch(HQ, {"name": f"Name {number}"}, admin)).status == 200
-    paged = [call for call in API_CALLS if call.paged and call.path != "/api/v1/me/export"]
+    elsewhere = (
+        "/api/v1/me/export",
+        "/api/v1/admin/sinks/{sink_id}/dead-letters",
+    )  # thousands; test_outbox.py
+    paged = [call for call in API_CALLS if call.paged and call.path not in elsewhere]
     assert len(paged) >= 4
     for call in paged:
         asking = admin if "/admin/" in call.path else token

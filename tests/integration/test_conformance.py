@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cluster import running_cluster
-from tests.integration.conformance import Ground, Plan, explore
+from tests.integration.conformance import EXTRA, Ground, Plan, explore
 
 PLANS = (
     Plan("admin", 1, 28, ("coverage", "fuzzing")),
@@ -29,7 +29,7 @@ async def test_what_the_document_says_is_what_three_nodes_answer(tmp_path: Path)
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     served: set[str] = set()
-    async with running_cluster(tmp_path) as cluster:
+    async with running_cluster(tmp_path, extra=EXTRA) as cluster:
         urls = cluster.urls
         ground = await asyncio.to_thread(Ground, urls[0])
         for number, plan in enumerate(PLANS):
