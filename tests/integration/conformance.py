@@ -398,7 +398,8 @@ async def campaign(seed: int, minutes: float, examples: int) -> int:
                     seconds = int(min(ends_at - time.monotonic(), minutes * 15))
                     if seconds < 1:
                         break
-                    phases = ("examples", "coverage", "fuzzing", "stateful")
+                    phases = ("examples", "coverage", "fuzzing")
+                    phases += () if role == "leaver" else ("stateful",)  # nothing of a leaver's leads on
                     plan = Plan(role, examples, seconds, phases)  # type: ignore[arg-type]  # a role of the four
                     url = cluster[MEMBERS[number % 3]].url
                     report = await asyncio.to_thread(explore, url, ground, plan, seed + number)
