@@ -36,11 +36,13 @@ _URL_CHARACTERS = re.compile(
 _NEVER_IN_URL = re.compile(
     r'[\\"<>^`{|}]'
 )  # RFC 3986 has none of them; parsers differ on what they do with a backslash
-_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
-
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # at most 63 characters (RFC 1035)
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMERIC = re.compile(  # the last label is a number: WHATWG URL reads it as IPv4, and `inet_aton` takes 127.1 and 0x7f000001
     r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)"
 )
+
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -206,17 +208,23 @@ def target_of(text: str) -> Target:
         raise BadUrlError(f"longer than {MAX_URL_CHARACTERS} characters")
     if not _URL_CHARACTERS.fullmatch(text) or _NEVER_IN_URL.search(text):
         raise BadUrlError("has characters that do not belong in a URL; names in other scripts go in as xn--…")
+    scheme, separator, rest = text.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if scheme.lower() not in HTTP_PORTS or not separator or not authority:
+        raise BadUrlError("neither http:// nor https:// with a host")
+    if "@" in authority:
+        raise BadUrlError("has a name or a password in it; receivers know us by the signature")
+    if "#" in text:
+        raise BadUrlError("has a fragment, which is never sent")
+    if not _AUTHORITY.fullmatch(authority):
+        raise BadUrlError("its host is neither a name nor a plain address")
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
     except ValueError:
         raise BadUrlError("not a URL") from None
-    if url.scheme not in HTTP_PORTS or host is None:
-        raise BadUrlError("neither http:// nor https:// with a host")
-    if "@" in re.split("[/?]", text.partition("://")[2], maxsplit=1)[0]:
-        raise BadUrlError("has a name or a password in it; receivers know us by the signature")
-    if "#" in text:
-        raise BadUrlError("has a fragment, which is never sent")
+    if host is None:
+        raise BadUrlError("its host is neither a name nor a plain address")
     plain = _plain_host(host)
     if plain is None:
         raise BadUrlError("its host is neither a name nor a plain address")

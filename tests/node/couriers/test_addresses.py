@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node.couriers.addresses import (
     MAX_URL_CHARACTERS,
@@ -125,15 +128,31 @@ def test_whatever_the_library_calls_private_is_refused() -> None:
         ("https://127.0.0.01/", "plain address"),
         ("https://example.org:0/", "port"),
         ("https://example.org:99999/", "not a URL"),
-        ("https://[::1/", "not a URL"),
+        ("https://[::1/", "neither a name"),
+        ("http://@]", "password"),
+        ("http://]/", "neither a name"),
+        ("https://[::1]x/", "neither a name"),
+        ("https://example.org:/", "neither a name"),
         ("https://exa%6dple.org/", "neither a name"),
         ("", "characters"),
+        (f"https://{'a' * 64}.org/", "neither a name"),
+        (f"https://{'a.' * 127}org/", "neither a name"),
         ("https://example.org/" + "a" * MAX_URL_CHARACTERS, "longer"),
     ],
 )
 def test_bad_urls(url: str, why: str) -> None:
     with pytest.raises(BadUrlError, match=why):
         target_of(url)
+
+
+@given(st.text(alphabet="htps:/@[]#?.%:_-\\az09xn\u00e9 ", max_size=40).map("http://{}".format))
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_entered_is_read_or_refused(text: str) -> None:
+    """Nothing but BadUrlError, and what is read is a host as it is compared."""
+    with contextlib.suppress(BadUrlError):
+        target = target_of(text)
+        assert target.host == target.host.lower() and 1 <= target.port <= 65535
+        assert AllowedHosts.of([target.host]) != NOBODY
 
 
 def test_good_urls() -> None:
