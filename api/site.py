@@ -27,6 +27,7 @@ _FILES = {
     "/": ("index.html", "The web page"),
     "/docs": ("docs.html", "A reader of the API document"),
     "/web/page.js": ("page.js", "Script of the page"),
+    "/web/bell.js": ("bell.js", "Script of the page's bell"),
     "/web/messages.js": ("messages.js", "Script of the page's messages"),
     "/web/words.js": ("words.js", "Words of the page, Russian and English"),
     "/web/page.css": ("page.css", "Style of the page"),

@@ -3,6 +3,7 @@
 // Sessions: the tokens are kept in sessionStorage for now, so a session lives as long as the tab. The page may talk to every
 // member of the cluster; when one is away it asks the next with the same Idempotency-Key, so nothing happens twice.
 
+import { bindBell, ring } from "/web/bell.js";
 import { bindMessages, drawMessages } from "/web/messages.js";
 import { language, say, sayProblem, switchLanguage } from "/web/words.js";
 
@@ -166,9 +167,14 @@ function wanted() {
 /** The end of so many slots, beyond the day that is shown, as the server would write it. */
 function later(instant, slots) {
   const minutes = slots * (state.spaces.find((each) => each.id === state.page.space_id)?.slot_minutes || 0);
+  return localText(Date.parse(instant) + minutes * 60_000, state.page.timezone);
+}
+
+/** An instant by the clocks of a zone, as the server would write it. */
+function localText(milliseconds, zone) {
   const fields = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "longOffset" };
-  const format = new Intl.DateTimeFormat("en-CA", { timeZone: state.page.timezone, hourCycle: "h23", ...fields });
-  const parts = Object.fromEntries(format.formatToParts(new Date(Date.parse(instant) + minutes * 60_000)).map((each) => [each.type, each.value]));
+  const format = new Intl.DateTimeFormat("en-CA", { timeZone: zone, hourCycle: "h23", ...fields });
+  const parts = Object.fromEntries(format.formatToParts(new Date(milliseconds)).map((each) => [each.type, each.value]));
   return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:00${parts.timeZoneName.replace("GMT", "") || "+00:00"}`;
 }
 
@@ -261,7 +267,35 @@ function show() {
     if (each.dataset.tab === state.tab) each.setAttribute("aria-current", "page"); else each.removeAttribute("aria-current");
   });
   translate();
+  ring();
 }
+
+/** A place in an event, which is told in UTC, in the words of its space. */
+function describeTold(data) {
+  const zone = state.spaces.find((each) => each.id === data.space_id)?.timezone || "UTC";
+  const [from, to] = [data.starts_at, data.ends_at].map((each) => localText(Date.parse(each), zone));
+  return describe({ ...data, starts_at: from, ends_at: to });
+}
+
+let redrawing = 0;
+
+/** Something of one's own has changed, here or elsewhere: what is shown is drawn anew, once for all that come together. */
+function changedElsewhere() {
+  clearTimeout(redrawing);
+  redrawing = setTimeout(() => {
+    if (["mine", "history"].includes(state.tab)) drawList().catch(console.error);
+    else if (state.tab === "book" && !state.chosen) drawDay().catch(console.error);
+  }, 300);
+}
+
+bindBell({
+  user: () => (tokens && state.user ? state.user.id : null),
+  members: () => state.members,
+  token: () => tokens?.access_token,
+  renew: () => askSigned("GET", "/api/v1/me"),
+  describe: describeTold,
+  changed: changedElsewhere,
+});
 
 async function enter() {
   if (tokens && !state.user) state.user = await askSigned("GET", "/api/v1/me");

@@ -14,6 +14,10 @@ const WORDS = {
     away: "Узел {node} не отвечает, пробуем другие…", allAway: "Кластер сейчас не отвечает. Повторите через несколько секунд.",
     unknown: "Неизвестно, удалось ли. Обновите список бронирований, прежде чем повторять.",
     node: "узел {node}", working: "Минуту…", signedOut: "Сеанс окончен, войдите снова.", other: "English",
+    bell: "Уведомления, новых: {count}", bellTitle: "Уведомления", bellEmpty: "Пока ничего не произошло.",
+    "told-booking.confirmed": "Забронировано", "told-booking.moved": "Перенесено", "told-booking.cancelled": "Отменено", "told-booking.checked-in": "Вы отметились",
+    "told-booking.released": "Снято: никто не отметился", "told-booking.affected": "Изменения в коворкинге задели бронь", "told-booking.reminder": "Скоро начнётся",
+    "told-waitlist.joined": "Вы в очереди", "told-waitlist.promoted": "Место из очереди ваше", "told-waitlist.left": "Вы вышли из очереди", "told-waitlist.expired": "Ожидание закончилось",
     messages: "Сообщения", mailAddress: "Почта", mailLanguage: "Язык писем", mailRemind: "Напомнить за, минут (0 — нет)", mailKinds: "О чём писать",
     mailSave: "Сохранить", mailCode: "Код из письма", mailConfirm: "Подтвердить", mailSaved: "Сохранено.", mailConfirmed: "Адрес подтверждён.",
     mailNone: "Этот кластер писем не отправляет.", mailOff: "Писем о ваших бронях вы не получаете.", mailOn: "Письма приходят на {address}.",
@@ -46,6 +50,10 @@ const WORDS = {
     away: "Node {node} is away, trying the others…", allAway: "The cluster does not answer now. Try again in a few seconds.",
     unknown: "It is not known whether this happened. Look at your bookings before you repeat it.",
     node: "node {node}", working: "One moment…", signedOut: "The session has ended, log in again.", other: "Русский",
+    bell: "Notifications, new: {count}", bellTitle: "Notifications", bellEmpty: "Nothing has happened yet.",
+    "told-booking.confirmed": "Booked", "told-booking.moved": "Moved", "told-booking.cancelled": "Cancelled", "told-booking.checked-in": "You have checked in",
+    "told-booking.released": "Released: nobody checked in", "told-booking.affected": "A change in the coworking touches a booking", "told-booking.reminder": "Begins soon",
+    "told-waitlist.joined": "You stand in line", "told-waitlist.promoted": "The place that you wait for is yours", "told-waitlist.left": "You have left the line", "told-waitlist.expired": "Waiting is over",
     messages: "Messages", mailAddress: "Mail address", mailLanguage: "Language of the mails", mailRemind: "Remind me, minutes before (0: not)", mailKinds: "Tell me of",
     mailSave: "Save", mailCode: "Code from the mail", mailConfirm: "Confirm", mailSaved: "Saved.", mailConfirmed: "The address is confirmed.",
     mailNone: "This cluster sends no mails.", mailOff: "You are told nothing of your bookings by mail.", mailOn: "Mails go to {address}.",
@@ -75,7 +83,7 @@ export function switchLanguage() {
 }
 
 export function say(key, values = {}) {
-  return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return (WORDS[language][key] ?? "").replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
 /** What a problem is called; its own detail where the page has no words for it. */
