@@ -59,6 +59,7 @@ class Operation:
     invoked_at: float
     cell: int = 0
     seat: str = ""
+    again: tuple[str, ...] = ("not-born", "rules-changed")  # with these answers it is asked again as it is
     floor: int = 0  # newest log index that anybody had seen when this was asked (real-time order)
     attempts: int = 0
     user: str = ""
@@ -123,11 +124,12 @@ class Clients:
         if operation is None:
             self._operate()
         else:
-            self._begin(operation, "x", "", lambda: self._prepare(left))
+            self.begin(operation, "x", "", lambda: self._prepare(left))
 
-    def _begin(
+    def begin(
         self, operation: Operation, scope: str, session_id: str, then: Callable[[], None] | None = None
     ) -> None:
+        """Ask for something until there is an answer; `then` is called with it."""
         self._noted(operation)
         self._attempt(operation, scope, session_id, then)
 
@@ -142,7 +144,7 @@ class Clients:
     def _ask_of(operation: Operation) -> Ask | None:
         """What the client knows of it: the name of a new booking is told with the answer."""
         match operation.command:
-            case BookSeat(seat_id=seat, start_cell=cell, slots=slots, grid=grid):
+            case BookSeat(space_id="hq", seat_id=seat, start_cell=cell, slots=slots, grid=grid):
                 return Book(operation.user, seat, cell, cell + slots * grid.slot_cells)
             case CancelBooking(booking_id=booking):
                 return Cancel(operation.user, operation.seat, booking)
@@ -182,7 +184,7 @@ class Clients:
             if finished:
                 return
             finished = True
-            if outcome is None or outcome.code in ("not-born", "rules-changed"):
+            if outcome is None or outcome.code in operation.again:
                 world.at(again, retry)
                 return
             self.answered(operation, outcome)
@@ -240,7 +242,7 @@ class Clients:
             command = BookSeat(f"b{number}", "hq", seat, cell + shift, 1, grid)
             operation = Operation(f"k{number}", "book", command, world.now, cell, seat)
             operation.user = rng.choice(self._users)
-        self._begin(operation, operation.user, f"s-{operation.user}")
+        self.begin(operation, operation.user, f"s-{operation.user}")
 
     def _revision(self) -> str | None:
         """Of the space that is booked, as some member knows it."""

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.msgpack import encode
+
 from node.journal import Entry
 from node.membership import ENTRY_PREFIX, Configuration, decode_entry
 from statemachine.records import Booking
+from statemachine.snapshot import table_checksums
 from statemachine.state import State
 from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
 
 if TYPE_CHECKING:
+    from node.core import Core
     from tests.simulation.clients import Operation
+    from tests.simulation.product import Product
     from tests.simulation.world import World
 
 MAX_AHEAD_MS = 1_000
@@ -151,7 +156,7 @@ class Judge:
                 for core in cores
             }
             raise ViolationError(f"members did not converge: {described}")
-        if len({core.state.checksum() for core in cores}) != 1:
+        if not self._equal_tables(cores):
             raise ViolationError(
                 "members have equal digests and other tables"
             )  # a digest is of what was done, not of what there is
@@ -168,13 +173,40 @@ class Judge:
                 self.must_hold(operation, state, "end")
         self._no_overlap(state)
 
+    def _equal_tables(self, cores: list[Core]) -> bool:
+        if self._world.older is not None:
+            return len(_sums_since(cores)) == 1
+        return len({core.state.checksum() for core in cores}) == 1
+
+    def kept(self, product: Product) -> None:
+        """After everything else: what the people of the whole product were promised."""
+        state = next(node.core.state for node in self._world.nodes.values() if node.core is not None)
+        found = product.complaints(state)
+        if found:
+            for line in found:
+                self._world.note(line)
+            raise ViolationError(f"the product: {found[0]}")
+
     @staticmethod
     def _no_overlap(state: State) -> None:
-        taken: dict[tuple[str, int], str] = {}
+        taken: dict[tuple[str, str, int], str] = {}
         for booking in state.bookings.values():
             if booking.status != "confirmed":
                 continue
             for cell in range(booking.start_cell, booking.end_cell):
-                if (booking.seat_id, cell) in taken:
-                    raise ViolationError(f"{booking.id} and {taken[booking.seat_id, cell]} overlap")
-                taken[booking.seat_id, cell] = booking.id
+                place = (booking.space_id, booking.seat_id, cell)
+                if place in taken:
+                    raise ViolationError(f"{booking.id} and {taken[place]} overlap")
+                taken[place] = booking.id
+
+
+def _sums_since(cores: list[Core]) -> set[tuple[object, ...]]:
+    """Of all tables, with the feed from where all members have it: files of an older program hold none of what was before them."""
+    begin = max(core.state.feed.lost_through for core in cores)
+    sums = set()
+    for core in cores:
+        of_table = table_checksums(core.state)
+        del of_table["feed"]
+        feed = core.state.feed
+        sums.add((*of_table.values(), encode(feed.after(begin, len(feed)))))
+    return sums

@@ -8,10 +8,12 @@ committed entry, and together they are the feed that all members have.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from api.streams import first_message
-from statemachine.feed import BEGINNING, Feed, Place, Told
+from statemachine.feed import BEGINNING, END_OF_ENTRY, Feed, Place, Told
+from statemachine.people_events import AccountErased
 from tests.simulation.events import stream
 from tests.simulation.member import SimNode, ViolationError
 
@@ -63,6 +65,12 @@ class Readers:
         if lost or self._rng.random() < MOVE_SHARE:
             self._connect(reader)
         elif node is not None and node.core is not None and self._may_tell(node):
+            assert reader.place is not None
+            if reader.place < node.core.state.feed.lost_through:
+                reader.node = (
+                    None  # it was sent a file of an older program meanwhile; going on tells whether it may
+                )
+                return
             self._read(reader, node.core.state.feed)
 
     def _may_tell(self, node: SimNode) -> bool:
@@ -84,13 +92,21 @@ class Readers:
             return
         asked = reader.place
         begins, message = first_message(asked, core.state.feed)
-        if b"event: reset" in message:
+        if b"event: reset" in message and not self._before_the_files(asked, core.state.feed):
             self._complain(f"{reader.name} is told by {node.node_id} that its place {asked} is unknown")
             return
-        if asked is None:
-            reader.begun_at = begins
+        if asked is None or b"event: reset" in message:
+            reader.begun_at, reader.told = begins, []
         reader.place, reader.node, reader.boots = begins, node, node.boots
         self.moves += 1
+
+    def _before_the_files(self, asked: Place | None, feed: Feed) -> bool:
+        """Whether a place cannot be known because a member began with a file of an older program, which has no feed: this one
+        does not reach back to it, or it is the end of the file that another one began with.
+        """
+        if self._world.older is None or asked is None:
+            return False
+        return asked < feed.lost_through or asked[1] == END_OF_ENTRY
 
     @staticmethod
     def _read(reader: _Reader, feed: Feed, limit: int = BATCH_EVENTS) -> None:
@@ -111,8 +127,8 @@ class Readers:
                 continue
             self._read(reader, feed, len(feed))
             wanted = feed.after(reader.begun_at, len(feed))
-            if reader.told != wanted:
-                self._complain(f"{reader.name} was told {_departure(reader.told, wanted)}")
+            if (told := _forgetting(reader.told, feed)) != (wanted := _forgetting(wanted, feed)):
+                self._complain(f"{reader.name} was told {_departure(told, wanted)}")
             for index, position, _ in reader.told:
                 if not committed(index):
                     self._complain(f"{reader.name} was told {index}.{position}, which is not committed")
@@ -120,6 +136,21 @@ class Readers:
             for text in self._complaints:
                 self._world.note(text)
             raise ViolationError(f"the feed: {self._complaints[0]}")
+
+
+def _forgetting(told: list[Told], feed: Feed) -> list[Told]:
+    """What was told, without those who have been erased since: the feed no longer names them."""
+    erased = [
+        event.user_id for _, _, event in feed.after(BEGINNING, len(feed)) if isinstance(event, AccountErased)
+    ]
+    if not erased or any(one[:2] >= other[:2] for one, other in pairwise(told)):
+        return told
+    kept = Feed()
+    for row in told:
+        kept.append(row)
+    for user_id in erased:
+        kept.forget(user_id)
+    return kept.after(BEGINNING, len(told))
 
 
 def _departure(told: list[Told], wanted: list[Told]) -> str:

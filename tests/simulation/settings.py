@@ -21,6 +21,7 @@ FAULTS = (
 
 BYTES_PER_ENTRY = 700  # what a follower lacks may come in one frame, which fills half a segment at most
 OLDER_KINDS = ("journal", "old", "old", "new")  # see `older`
+PRODUCT_SHARE = 0.5  # of the seeds, those in whose worlds the whole product is used
 
 
 @dataclass
@@ -44,6 +45,9 @@ class Settings:
     )  # in cells: nodes with other time zone data resolve a local day to another grid
     segment_bytes: int = 512 << 10  # of the journal: small, so that segments turn over
     older_disks: tuple[str, ...] = ()  # what an older program has left: see `older`; (): a new cluster
+    product_every_seconds: float | None = (
+        None  # how often the people of `product` do something; None: there are none
+    )
     few_voters: bool = False  # operators go below three voters; then one wrong clock may be a majority
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot
 
@@ -69,4 +73,5 @@ class Settings:
             few_voters=dice.random() < 0.25,
             segment_bytes=max(int(between(128 << 10, 512 << 10)), snapshot_every * BYTES_PER_ENTRY),
             older_disks=OLDER_KINDS if dice.random() < 0.25 else (),
+            product_every_seconds=between(0.1, 1.0) if dice.random() < PRODUCT_SHARE else None,
         )

@@ -11,7 +11,8 @@ Where what is:
 - `network`: connections between members; `disk` and `failpoints`: disks; `member`: one member, the driver around the shipped core;
 - `older`: the disks that an older program has left behind, on which some worlds begin;
 - `life`: operators who change the membership;
-- `clients`: the load; `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
+- `clients`: the load; `product` and `people`: another one, of the whole product, in a part of the worlds, with `promises` that are judged at the end;
+  `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
   `recorder` and `picture`: a run in words and as a drawing.
 
@@ -37,6 +38,7 @@ from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
 from tests.simulation.older import OlderCluster
 from tests.simulation.plan import Fault, make_plan
+from tests.simulation.product import Product
 from tests.simulation.readers import Readers
 from tests.simulation.settings import Settings
 from tests.simulation.witness import Witness
@@ -98,6 +100,8 @@ class World:
         self.failpoints = Failpoints()
         self.witness = Witness(self)
         self.readers = Readers(self)
+        every = self.settings.product_every_seconds
+        self.product = None if every is None else Product(self, every)
         self.calm = False
         for node_id in self.born_ids:
             self.add_member(node_id)
@@ -165,15 +169,20 @@ class World:
             node.boot()
         self.clients.start()
         self.readers.start()
+        if self.product is not None:
+            self.product.start()
         self.faults.start(self.plan)
         self.timeline.run_until(self.settings.fault_seconds)
         self._end_faults()
         self.timeline.run_until(self.settings.fault_seconds + self.settings.calm_seconds)
         self.judge.end()
         self.witness.judge()
+        feeds = [node.core.state.feed for node in self.nodes.values() if node.core is not None]
         self.readers.judge(
-            next(node.core for node in self.nodes.values() if node.core is not None).state.feed
-        )
+            min(feeds, key=lambda feed: feed.lost_through)
+        )  # the longest, if some began with old files
+        if self.product is not None:
+            self.judge.kept(self.product)
 
     def _end_faults(self) -> None:
         self.calm = True
