@@ -241,12 +241,16 @@ class Member:
         if self._driver.core.applied_index >= index:
             return
         future: asyncio.Future[None] = self._loop.create_future()
-        self._applied_waiters.append((index, future))
+        waiter = (index, future)
+        self._applied_waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout_seconds):
                 await future
         except TimeoutError:
             raise UnavailableError(f"this node has not reached entry {index} in time") from None
+        finally:
+            if waiter in self._applied_waiters:  # in a cluster at rest nobody else would take it out
+                self._applied_waiters.remove(waiter)
 
     def _wake_applied_waiters(self) -> None:
         if not self._applied_waiters:

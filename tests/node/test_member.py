@@ -152,6 +152,17 @@ async def test_every_member_writes_and_reads(trio: Trio) -> None:
     assert leader.statistics().journal_syncs > 0
 
 
+async def test_who_waited_in_vain_leaves_nothing_behind(trio: Trio) -> None:
+    """Open streams ask again and again, also of a cluster in which nothing happens for days."""
+    await trio.start()
+    await trio.born()
+    member = trio.members["n1"]
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            await member.wait_until_applied(member.applied_index + 1_000, 0.01)
+    assert not member._applied_waiters
+
+
 async def test_many_commands_at_once_are_each_carried_out_once(trio: Trio) -> None:
     """Through all members together, each with an outcome of its own; they share entries."""
     await trio.start()
