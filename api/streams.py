@@ -111,6 +111,7 @@ class Streams:
         self._by_user: dict[str, dict[Stream, None]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
+        self._somebody_is_behind = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -142,6 +143,8 @@ class Streams:
                 self._pump = asyncio.create_task(self._run(), name="event streams")
             if not stream.alive():
                 return
+            if stream.place < here(self._replica.state.feed):
+                self._somebody_is_behind.set()
             await stream.ended
         finally:
             self._forget(stream)
@@ -157,7 +160,16 @@ class Streams:
     # --- the task -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Serve for as long as anybody listens."""
+        """Serve for as long as anybody listens; whatever ends it, nobody is left without a writer."""
+        try:
+            await self._serve_all()
+        except Exception:
+            log.exception("event=streams-failed")
+        finally:
+            for stream in list(self._open):
+                stream.end()
+
+    async def _serve_all(self) -> None:
         loop = asyncio.get_running_loop()
         lost_since = 0.0
         while self._open and not self._replica.stopping:
@@ -174,12 +186,21 @@ class Streams:
             await asyncio.sleep(min(loop.time() - began, _REST_SECONDS))
             if behind:
                 continue
-            try:
-                await self._replica.wait_until_applied(index + 1, TICK_SECONDS)
-            except UnavailableError:
-                continue  # nothing new; heartbeats may be due
-        for stream in list(self._open):
-            stream.end()
+            await self._something_new(index)
+
+    async def _something_new(self, index: int) -> None:
+        """Until more than `index` is applied, somebody has come who is behind, or heartbeats may be due."""
+        applied = asyncio.ensure_future(self._replica.wait_until_applied(index + 1, TICK_SECONDS))
+        behind = asyncio.ensure_future(self._somebody_is_behind.wait())
+        try:
+            await asyncio.wait({applied, behind}, return_when=asyncio.FIRST_COMPLETED)
+            if applied.done() and not isinstance(error := applied.exception(), UnavailableError | None):
+                raise error
+        finally:
+            applied.cancel()
+            behind.cancel()
+            await asyncio.gather(applied, behind, return_exceptions=True)  # all there was to hear is heard
+        self._somebody_is_behind.clear()
 
     async def _is_durable(self) -> bool:
         """A single voter counts an entry as committed before it is on its disk; what is told has to be there. Elsewhere a
