@@ -24,7 +24,7 @@ SHOWN_BOOKINGS = 20
 _NEXT = {
     "forbidden": "Log in as an administrator: deskraft login admin",
     "affected-changed": "Say what shall become of them: --if-affected keep or --if-affected cancel (and --reason)",
-    "not-found": "The spaces are: deskraft space list",
+    "not-found": "The spaces and their seats: deskraft space list, deskraft space show SPACE",
     "space-exists": "The spaces, with those that are retired: deskraft space list --all",
     "too-many-affected": "Close or retire less at a time, or keep them: --if-affected keep",
 }

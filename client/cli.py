@@ -79,7 +79,9 @@ def book(seat: str, date: str, time: str, space_id: str | None, slots: int) -> N
             if not invocation.wants_json():
                 spaces.update(await _spaces_if_any(client))
 
-    booking = invocation.run(work, explain=lambda refused: _explain(refused, spaces, seat, date, time, slots))
+    booking = invocation.run(
+        work, explain=lambda refused: _explain(refused, spaces, space_id, seat, date, time, slots)
+    )
     if invocation.wants_json():
         invocation.print_json(booking)
         return
@@ -97,8 +99,19 @@ async def _spaces_if_any(client: Client) -> dict[str, Space]:
         return {}
 
 
-def _explain(refused: Refused, spaces: dict[str, Space], seat: str, date: str, time: str, slots: int) -> None:
+def _explain(
+    refused: Refused,
+    spaces: dict[str, Space],
+    chosen: str | None,
+    seat: str,
+    date: str,
+    time: str,
+    slots: int,
+) -> None:
     """Free places as commands; for a place that somebody has, also the line to wait in."""
+    having = [space.id for space in spaces.values() if any(each.id == seat for each in space.seats)]
+    space_id = refused.alternatives[0].space_id if refused.alternatives else chosen or "".join(having[:1])
+    here = f" --space {space_id}" if space_id else ""
 
     def command(place: Alternative) -> str:
         line = f"deskraft book {place.seat_id} {place.starts_at:%Y-%m-%d %H:%M} --space {place.space_id}"
@@ -108,11 +121,9 @@ def _explain(refused: Refused, spaces: dict[str, Space], seat: str, date: str, t
         click.echo("Free instead:", err=True)
         offers.offer(refused.alternatives, spaces, command)
     else:
-        offers.advise(refused, date=date)
+        offers.advise(refused, date=date, space=here)
     if refused.code == "seat-taken":
-        having = [space.id for space in spaces.values() if any(each.id == seat for each in space.seats)]
-        space_id = refused.alternatives[0].space_id if refused.alternatives else "".join(having[:1])
-        line = f"deskraft waitlist join {seat} {date} {time}" + (f" --space {space_id}" if space_id else "")
+        line = f"deskraft waitlist join {seat} {date} {time}{here}"
         click.echo(
             f"Or wait for it: {line}{offers.slots_option(slots)}{invocation.server_option()}", err=True
         )

@@ -48,6 +48,8 @@ class Known(_Text):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Silent and soon, whatever happens."""
+        import client.aio  # noqa: F401 - what it takes to load it is not counted as waiting for the cluster
+
         try:
             found = asyncio.run(asyncio.wait_for(self._found(ctx, incomplete), COMPLETE_SECONDS))
         except (DeskraftError, LoginsError, TimeoutError, OSError, click.ClickException):

@@ -133,7 +133,12 @@ def _told(refused: Refused) -> str:
         return f"{refused} — log in with: deskraft login LOGIN{server_option()}"
     if refused.retry_after_seconds is not None:
         return f"{refused} (again in {refused.retry_after_seconds:.0f} s)"
-    return str(refused)
+    problem = refused.problem
+    if not problem.title or problem.detail in ("", problem.title):
+        return str(refused)
+    if "`" in problem.detail or problem.items:
+        return problem.title  # the detail is for programs, or the items say more
+    return f"{problem.title}. {refused}"
 
 
 async def _with_client(urls: list[str], work: Callable[[Client], Awaitable[T]]) -> T:

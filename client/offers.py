@@ -16,11 +16,11 @@ _NEXT = {
     "unknown-space": "The coworkings and their seats: deskraft seats",
     "unknown-seat": "The coworkings and their seats: deskraft seats --map",
     "space-needed": "Name it with --space; the coworkings and their seats: deskraft seats",
-    "closed": "The hours of that day: deskraft seats --date {date}",
-    "off-grid": "The slots of that day: deskraft seats --date {date}",
+    "closed": "The hours of that day: deskraft seats{space} --date {date}",
+    "off-grid": "The slots of that day: deskraft seats{space} --date {date}",
     "past": "What is still to come: deskraft seats",
-    "nonexistent-time": "The clocks go forward then. The slots of that day: deskraft seats --date {date}",
-    "ambiguous-time": "The clocks go back then, so that this hour comes twice. Take another: deskraft seats --date {date}",
+    "nonexistent-time": "The clocks go forward then. The slots of that day: deskraft seats{space} --date {date}",
+    "ambiguous-time": "The clocks go back then, so that this hour comes twice. Take another: deskraft seats{space} --date {date}",
     "booking-not-found": "Your bookings and their ids: deskraft history",
     "booking-cancelled": "What has become of it: deskraft steps {booking}",
     "booking-begun": "Give back what is left of it: deskraft cancel {booking}",
@@ -43,7 +43,7 @@ def advise(refused: Refused, **words: str) -> None:
     if told is None:
         return
     try:
-        click.echo(told.format(**words) + invocation.server_option(), err=True)
+        click.echo(told.format(**{"space": "", **words}) + invocation.server_option(), err=True)
     except KeyError:  # the command at hand has no such word: what remains would not be a command
         click.echo(told.partition(":")[0] + ".", err=True)
 

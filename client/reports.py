@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from client import completing, drawing, invocation
 from client.occupancy import Occupancy
@@ -79,7 +78,7 @@ def report(
 
 
 def _draw_rows(answer: Occupancy) -> None:
-    table = Table(answer.by, "taken", "open", "share", "")
+    table = drawing.table(answer.by.capitalize(), "Taken", "Open", "Share", "")
     for row in answer.rows:
         if answer.by == "hour" and not row.open_minutes and not row.taken_minutes:
             continue

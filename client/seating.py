@@ -192,12 +192,7 @@ def _instant(text: str, timezone: str) -> datetime:
         raise click.UsageError(f"this machine does not know the zone {timezone}") from None
 
 
-def told_seat(one: Seat) -> str:
-    """A seat in one line."""
-    parts = [one.id, one.label, one.zone or "", ",".join(one.attributes)]
-    parts += [f"at {one.x},{one.y}"] if one.x is not None and one.y is not None else []
-    parts += [
-        f"out of service {each.starts_at:%Y-%m-%d %H:%M} to {each.ends_at:%Y-%m-%d %H:%M}"
-        for each in one.outages
-    ]
-    return "  ".join(part for part in parts if part)
+def told_outages(one: Seat) -> str:
+    """When the seat is out of service, by its own clocks."""
+    times = [f"{each.starts_at:%Y-%m-%d %H:%M} to {each.ends_at:%Y-%m-%d %H:%M}" for each in one.outages]
+    return f"out of service {', '.join(times)}" if times else ""

@@ -12,7 +12,7 @@ from client import completing, drawing, invocation
 from client.agreeing import carry_out, changing, explain, tell
 from client.places import WEEKDAYS, Hours, SpecialDays
 from client.premises import ManagedSpace
-from client.seating import seat, told_seat
+from client.seating import seat, told_outages
 
 _CLOCK = r"([01][0-9]|2[0-4]):[0-5][05]"
 _HOURS = re.compile(rf"{_CLOCK}-{_CLOCK}")
@@ -96,8 +96,12 @@ def show(space_id: str) -> None:
     policy = {name: getattr(here.policy, name) for name in here.policy.__struct_fields__}
     told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in policy.items() if value)
     click.echo(f"Policy: {told or 'no limits'}")
-    for one_seat in [*here.seats, *one.retired_seats]:
-        click.echo(f"  {told_seat(one_seat)}{'  retired' if one_seat in one.retired_seats else ''}")
+    table = drawing.table("Seat", "Label", "Zone", "Attributes", "At", "")
+    for each in [*here.seats, *one.retired_seats]:
+        at = f"{each.x},{each.y}" if each.x is not None and each.y is not None else ""
+        state = "retired" if each in one.retired_seats else told_outages(each)
+        table.add_row(each.id, each.label, each.zone or "", ", ".join(each.attributes), at, state)
+    drawing.console().print(table)
 
 
 @space.command()

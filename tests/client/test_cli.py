@@ -233,7 +233,7 @@ def test_exit_status(shell: Shell, node: FakeNode) -> None:
     """1 refused, 2 wrong usage, 3 no node answers: for people and for machines."""
     node.on("POST /api/v1/auth/login", problem(401, "wrong-credentials"))
     result = shell("login", "ada")
-    assert (result.exit_code, result.stderr) == (1, "Refused: (wrong-credentials)\n")
+    assert (result.exit_code, result.stderr) == (1, "Refused: wrong-credentials. (wrong-credentials)\n")
     wrong = [
         ("book", "A1", "tomorrow", "10:00"),
         ("book", "A1", "2026-12-01", "25:00"),

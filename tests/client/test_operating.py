@@ -58,7 +58,7 @@ def test_promoting_waits_until_the_learner_has_caught_up(deskraft: Shell, node: 
     node.on(f"POST {MEMBERS}/n4/promote", behind)
     result = deskraft("cluster", "promote", "n4", "--wait", "0.05")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-2] == "Refused: n4 is 700 entries behind"
+    assert result.stderr.splitlines()[-2] == "Refused: not-caught-up. n4 is 700 entries behind"
     assert "cluster status --watch" in result.stderr.splitlines()[-1]
     node.on(f"POST {MEMBERS}/n4/promote", SO_ALREADY)
     assert deskraft("cluster", "promote", "n4").stdout == "n4 votes already.\n"
@@ -171,7 +171,7 @@ def test_refusals_for_machines_and_nobody_at_home(deskraft: Shell, node: FakeNod
     assert result.exit_code == 1
     assert json.loads(result.stdout)["type"] == "urn:deskraft:problem:address-taken"
     result = deskraft("cluster", *ADD)
-    assert result.stderr.splitlines()[0] == "Refused: h4:8001 belongs to n2"
+    assert result.stderr.splitlines()[0] == "Refused: address-taken. h4:8001 belongs to n2"
     result = deskraft("cluster", *ADD, "--server", free_url())
     assert (result.exit_code, "not logged in" in result.stderr) == (1, True)
     result = deskraft("cluster", "members", "--server", free_url())

@@ -159,7 +159,7 @@ def test_looking_at_spaces(deskraft: Shell, node: FakeNode) -> None:
         "sun  closed",
         "2026-12-31 to 2027-01-08  closed  (New Year)",
         "horizon days 30",
-        "at 1,2",
+        "1,2",
         "Z9",
     ):
         assert part in shown
