@@ -24,7 +24,7 @@ class Tab:
             _MAIN_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1)
         )
         assert result.stderr == ""
-        return [row.partition(",")[2] for row in result.stdout.splitlines()]
+        return [row.partition(",")[2] for row in result.stdout.splitlines() if row]
 
 
 @pytest.fixture
