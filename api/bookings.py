@@ -21,7 +21,7 @@ from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
 from api.timegrid import cell_of_instant
 from api.views import booking_etag, etag, status_at
 from api.wishes import carried_out, refusal_of, wish
-from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause
+from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause, CancelUnchanged
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_MS, Booking, Space
 from statemachine.state import State
@@ -62,13 +62,21 @@ async def give_back(exchange: Exchange, body: Body, booking_id: str, reason: str
     if not booking_id.isascii() or len(booking_id) > 64:
         raise Refusal("booking-not-found")  # no id of ours; the log need not see it
     identity = exchange.identity()
+    expected = exchange.if_match()
+    command: CancelBooking | CancelBookingBecause | CancelUnchanged = CancelBooking(booking_id)
+    if expected is not None:
+        command = CancelUnchanged(booking_id, reason, expected)
+    elif reason:
+        command = CancelBookingBecause(booking_id, reason)
     outcome = await exchange.execute(
-        CancelBookingBecause(booking_id, reason) if reason else CancelBooking(booking_id),
+        command,
         scope=identity.user_id,
         key=exchange.idempotency_key(),
         body=body,
         session_id=identity.session_id,
     )
+    if outcome.code == "booking-changed":
+        raise Refusal("revision-changed", "The booking has another revision by now.")
     if not outcome.ok:
         raise refusal_of(exchange, outcome)
     return _booking_answer(exchange, outcome, status=200)
@@ -188,6 +196,7 @@ BOOK_PROBLEMS = (
 CANCEL_PROBLEMS = (
     "booking-not-found",
     "booking-completed",
+    "booking-cancelled",
     "too-late-to-cancel",
     "key-reused",
     "too-many-keys",
@@ -233,5 +242,6 @@ CALLS = (
         body=ReasonBody,
         body_optional=True,
         problems=CANCEL_PROBLEMS,
+        matched=True,
     ),
 )

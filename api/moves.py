@@ -129,6 +129,7 @@ MOVE_PROBLEMS = (
     "booking-cancelled",
     "booking-begun",
     "booking-changed",
+    "too-late-to-cancel",
     "too-many-changes",
     "revision-changed",
 )

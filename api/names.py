@@ -74,6 +74,7 @@ CALLS = (
         {200: BookingView},
         body=CancelBody,
         problems=CANCEL_PROBLEMS,
+        matched=True,
     ),
     Call(
         "GET",

@@ -213,7 +213,7 @@ def _responses(call: Call, calls: Sequence[Call], reference_of: dict[Any, Any]) 
         responses["304"] = {
             "description": "The same as what `If-None-Match` names.", "headers": _headers(call, "ETag"),
         }  # fmt: skip
-    for status, codes in sorted(_problems(call).items()):
+    for status, codes in sorted(problems_of(call).items()):
         named = ["Retry-After"] if any(problems.KINDS[code].retry for code in codes) else []
         named += ["WWW-Authenticate"] if status == 401 else []
         types = [problems.TYPE_PREFIX + code for code in codes]
@@ -240,7 +240,7 @@ def _headers(call: Call, *more: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _problems(call: Call) -> dict[int, list[str]]:
+def problems_of(call: Call) -> dict[int, list[str]]:
     """The codes that a call may be refused with, by status: those it names, and those that come with what it is."""
     writes = call.method != "GET"
     codes = [*call.problems, *_ALWAYS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from statemachine import history, policies
-from statemachine.commands import CancelBooking, CancelBookingBecause, Envelope
+from statemachine.commands import CancelBooking, CancelBookingBecause, CancelUnchanged, Envelope
 from statemachine.events import BookingCancelled, BookingReleased
 from statemachine.limits import MAX_REASON_CHARS
 from statemachine.outcomes import Outcome
@@ -19,10 +19,13 @@ from statemachine.waitlist import offer
 
 
 def cancel_booking(
-    tables: Tables, entry: Entry, envelope: Envelope, command: CancelBooking | CancelBookingBecause
+    tables: Tables,
+    entry: Entry,
+    envelope: Envelope,
+    command: CancelBooking | CancelBookingBecause | CancelUnchanged,
 ) -> Outcome:
     """Give a booking back. The dispatcher has made sure that the session lives."""
-    reason = command.reason if isinstance(command, CancelBookingBecause) else ""
+    reason = "" if isinstance(command, CancelBooking) else command.reason
     if len(reason) > MAX_REASON_CHARS:
         return entry.refuse("malformed")
     user_id = tables.sessions[envelope.session_id].user_id
@@ -31,6 +34,8 @@ def cancel_booking(
         return entry.refuse("booking-not-found")
     if before.status == "cancelled":
         return Outcome("ok", entry.index, len(entry.events), before)  # nothing changes the second time
+    if isinstance(command, CancelUnchanged) and command.revision != before.revision:
+        return entry.refuse("booking-changed")
     if before.end_cell * CELL_MS <= entry.now_ms:
         return entry.refuse("booking-completed")
     if before.status == "released":

@@ -136,6 +136,14 @@ class CancelBookingBecause(
     reason: str
 
 
+class CancelUnchanged(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=80):
+    """Like `CancelBookingBecause`, of the booking as of one revision; refused with `booking-changed` when it has another one by now."""
+
+    booking_id: str
+    reason: str
+    revision: str
+
+
 class Consent(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What shall become of accepted bookings that a change touches. `token` names the list of them that its maker has
     seen (empty: none); another list is refused.
@@ -239,6 +247,7 @@ Command = (
     | BookTogether
     | MoveBooking
     | CancelBookingBecause
+    | CancelUnchanged
     | BookSeries
     | CancelSeries
     | JoinWaitlist

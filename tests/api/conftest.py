@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
@@ -13,9 +14,12 @@ from aiohttp.web_runner import BaseRunner
 
 from api.app import build_app
 from api.birth import birth_command
+from api.gate import Gate
 from api.ids import uuid7
 from api.logins import canonical_login
+from api.openapi import problems_of
 from api.passwords import Cost
+from api.problems import MEDIA_TYPE, TYPE_PREFIX
 from api.protocol import ApiRunner
 from api.tokens import SESSION_MS, AccessTokens
 from node.config import Bootstrap, Config, NodeAddress
@@ -147,6 +151,27 @@ class _Server(TestServer):
 
     async def _make_runner(self, **options: Any) -> BaseRunner:
         return ApiRunner(self.app, self._replica, **options)
+
+
+@pytest.fixture(autouse=True)
+def documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test asks for: no call is refused with a problem that its OpenAPI document does not name."""
+    answer = Gate._answer
+    untold: set[str] = set()
+
+    async def judged(gate: Gate, request: web.Request, began: float) -> web.StreamResponse:
+        response = await answer(gate, request, began)
+        call = gate._calls.get(request.method)
+        if call is not None and isinstance(response, web.Response) and response.content_type == MEDIA_TYPE:
+            assert isinstance(response.body, bytes)
+            code = msgspec.json.decode(response.body)["type"].removeprefix(TYPE_PREFIX)
+            if code != "internal" and code not in problems_of(call).get(response.status, ()):
+                untold.add(f"{call.method} {call.path}: {code}")
+        return response
+
+    monkeypatch.setattr(Gate, "_answer", judged)
+    yield
+    assert not untold
 
 
 @pytest.fixture

@@ -144,6 +144,26 @@ async def test_a_move_may_insist_on_a_revision(node: Node) -> None:
     assert (await node.post(path, {"seat_id": "A3"}, token, If_Match="*")).status == 200
 
 
+async def test_a_booking_is_cancelled_as_one_has_seen_it(node: Node) -> None:
+    token = await node.user()
+    booking = await (
+        await node.post(
+            "/api/v1/bookings",
+            {"space_id": "hq", "seat_id": "A1", "starts_at": "2026-12-01T10:00:00+03:00"},
+            token,
+        )
+    ).json()
+    path = f"/api/v1/bookings/{booking['id']}"
+    tag = (await node.get(path, token)).headers["ETag"]
+    assert (await node.post(f"{path}/move", {"seat_id": "A2"}, token)).status == 200
+    await expect_problem(await node.post(f"{path}/cancel", {}, token, If_Match=tag), 412, "revision-changed")
+    short = await node.post("/cancel", {"booking_id": booking["id"]}, token, If_Match=tag)
+    await expect_problem(short, 412, "revision-changed")
+    tag = (await node.get(path, token)).headers["ETag"]
+    done = await node.post(f"{path}/cancel", {"reason": "rain"}, token, If_Match=tag)
+    assert (done.status, (await done.json())["status"]) == (200, "cancelled")
+
+
 async def test_a_completed_booking_says_so(node: Node) -> None:
     token = await node.user()
     booking = await booked(node, token)

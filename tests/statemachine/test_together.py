@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statemachine.commands import BookTogether, CancelBookingBecause, MoveBooking
+from statemachine.commands import BookTogether, CancelBookingBecause, CancelUnchanged, MoveBooking
 from statemachine.events import BookingMoved, SeatBooked
 from statemachine.limits import MAX_BASKET_ITEMS, MAX_REASON_CHARS, MAX_STEPS_PER_BOOKING
 from statemachine.outcomes import Outcome
@@ -191,6 +191,22 @@ def test_why_and_by_whom_is_kept() -> None:
     ]
     long = CancelBookingBecause("b1", "x" * (MAX_REASON_CHARS + 1))
     assert world.do(long, session="s-root").code == "malformed"
+
+
+def test_a_booking_is_cancelled_as_of_a_revision() -> None:
+    world = World()
+    seen = world.booked("b1").revision
+    moved = move(world, "b1", "A2", FREE_CELL)
+    assert isinstance(moved.result, Booking)
+    assert world.do(CancelUnchanged("b1", "", seen), session="s-ann").code == "booking-changed"
+    assert world.state.bookings["b1"].status == "confirmed"
+    done = world.do(CancelUnchanged("b1", "rain", moved.result.revision), session="s-ann")
+    assert isinstance(done.result, Booking)
+    assert [step.reason for step in world.state.history_of(done.result)][-1] == "rain"
+    again = world.do(CancelUnchanged("b1", "", seen), session="s-ann")
+    assert (again.code, again.result) == ("ok", done.result)  # it is so already
+    long = CancelUnchanged("b1", "x" * (MAX_REASON_CHARS + 1), seen)
+    assert world.do(long, session="s-ann").code == "malformed"
 
 
 def test_a_plain_history_follows_from_the_record() -> None:
