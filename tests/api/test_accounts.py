@@ -313,7 +313,7 @@ async def test_tokens_survive_the_rotation_of_the_secret() -> None:
     now_ms = int(time.time() * 1000)
     session = Session("0a", "0b", 3, now_ms, now_ms, now_ms + 1000, "1.0")
     token, refresh = AccessTokens(before, "demo").issue(session), RefreshTokens(before).issue(session)
-    assert AccessTokens(during, "demo").verify(token, now_ms) == ("0b", "0a")
+    assert AccessTokens(during, "demo").verify(token, now_ms)[:2] == ("0b", "0a")
     assert RefreshTokens(during).read(refresh) == ("0a", 3)
     with pytest.raises(Refusal, match="unauthenticated"):
         AccessTokens(after, "demo").verify(token, now_ms)
