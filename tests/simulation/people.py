@@ -145,10 +145,10 @@ def regular(person: Person, name: str, state: State, dice: random.Random) -> Cho
 
 
 def _place(booking_id: str, grid: DayGrid, dice: random.Random) -> BookSeat:
-    hour = dice.randrange(HOURS)
+    hour = min(dice.randrange(HOURS), dice.randrange(HOURS))  # the early ones are wanted most
     slots = dice.choice((1, 1, 2)) if hour + 2 <= HOURS else 1
     return BookSeat(
-        booking_id, ANNEX, dice.choice(SEATS), opening_of(dice.randrange(DAYS)) + 12 * hour, slots, grid
+        booking_id, ANNEX, dice.choice(SEATS), opening_of(dice.choice((0, 0, 1, 2))) + 12 * hour, slots, grid
     )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 Range = tuple[int, int]
-ADMINISTRATION = ("block", "reset", "role", "seat", "space")
+ALWAYS = (0, 1 << 40)
 
 
 def complaints(acts: list[Act], state: State) -> list[str]:
@@ -44,7 +44,8 @@ def complaints(acts: list[Act], state: State) -> list[str]:
     replay = Replay(acts)
     for place, event in events:
         replay.see(place, event)
-    return [*replay.found, *replay.left(state), *_kept(acts, state), *_sessions(acts, events)]
+    replay.end(state)
+    return [*replay.found, *_kept(acts, state), *_sessions(acts, events)]
 
 
 class Replay:
@@ -64,7 +65,9 @@ class Replay:
         self._administrators = {HEAD}
         self._limit = 0
         self._closed: list[Range] = []
-        self._out: dict[str, tuple[Range, ...]] = {}
+        self._out: dict[str, tuple[Range, ...]] = {}  # by seat
+        self._retired: set[str] = set()
+        self._index = 0
         self._line: dict[str, Waiter] = {}  # in the order in which they came
         self._passed_over: set[str] = set()  # by a policy or a block, once
         self._expected: tuple[int, str, set[str]] = (
@@ -78,6 +81,9 @@ class Replay:
 
     def see(self, place: Place, event: Event) -> None:
         """The next event."""
+        if place[0] != self._index:
+            self._nobody_waits_in_vain((self._index, 0))
+            self._index = place[0]
         match event:
             case UserBlocked(user_id=user_id):
                 self._blocked.add(user_id)
@@ -95,20 +101,14 @@ class Replay:
                 self._changed(place, [each for each in self._live.values() if _meets(each, fresh)])
             case SeatRevised(details=details, by_user_id=by) if details.space_id == ANNEX:
                 self._by_administrator(place, by)
-                always = ((0, 1 << 40),)
-                ranges = (
-                    always
-                    if details.retired
-                    else tuple((it.start_cell, it.end_cell) for it in details.outages)
-                )
-                known = self._out.get(details.seat_id, ())
-                fresh = [each for each in ranges if each not in known]
+                ranges = tuple((it.start_cell, it.end_cell) for it in details.outages)
+                fresh = [each for each in ranges if each not in self._out.get(details.seat_id, ())]
+                if details.retired:
+                    fresh = [] if details.seat_id in self._retired else [ALWAYS]
+                (self._retired.add if details.retired else self._retired.discard)(details.seat_id)
                 self._out[details.seat_id] = ranges
-                touched = [
-                    each
-                    for each in self._live.values()
-                    if each.seat_id == details.seat_id and _meets(each, fresh)
-                ]
+                of_seat = [each for each in self._live.values() if each.seat_id == details.seat_id]
+                touched = [each for each in of_seat if _meets(each, fresh)]
                 self._changed(place, touched)
             case (
                 BookingAffected(booking=booking, reason=reason)
@@ -183,7 +183,7 @@ class Replay:
         self._placed(place, booking)
 
     def _placed(self, place: Place, booking: Booking) -> None:
-        if _meets(booking, self._closed) or _meets(booking, self._out.get(booking.seat_id, ())):
+        if _meets(booking, self._hindered(booking.seat_id)):
             self._complain(place, f"{booking.id} has what is closed or out of service")
         for other in self._live.values():
             if other.seat_id == booking.seat_id and _meets(booking, [(other.start_cell, other.end_cell)]):
@@ -204,21 +204,27 @@ class Replay:
                 self._complain(place, f"{waiter.id} was served before {other.id}")
         self._live[booking.id] = booking
 
-    def left(self, state: State) -> list[str]:
-        """After the last event: nobody waits for one seat that they could have had since it was free."""
-        self._settled((state.index, 0))
-        found = []
+    def _hindered(self, seat_id: str) -> list[Range]:
+        """When a seat cannot be had by anybody."""
+        retired = [ALWAYS] if seat_id in self._retired else []
+        return [*self._closed, *self._out.get(seat_id, ()), *retired]
+
+    def _nobody_waits_in_vain(self, place: Place) -> None:
+        """After an entry: nobody waits for one seat that they could have."""
         for waiter in self._line.values():
-            start, end = waiter.want.start_cell, waiter.end_cell
-            seat_id = waiter.want.seat_id
-            hindered = [*self._closed, *self._out.get(seat_id, ())]
-            hindered += [
+            seat_id, start, end = _wish(waiter)
+            if not seat_id or waiter.id in self._passed_over or waiter.user_id == ERASED:
+                continue
+            taken = [
                 (each.start_cell, each.end_cell) for each in self._live.values() if each.seat_id == seat_id
             ]
-            free = not any(low < end and start < high for low, high in hindered)
-            if seat_id and free and waiter.id not in self._passed_over and waiter.user_id != ERASED:
-                found.append(f"{waiter.id} waits for what is free")
-        return found
+            if not any(low < end and start < high for low, high in (*self._hindered(seat_id), *taken)):
+                self._complain(place, f"{waiter.id} waits for what is free")
+
+    def end(self, state: State) -> None:
+        """After the last event."""
+        self._settled((state.index, 0))
+        self._nobody_waits_in_vain((state.index, 0))
 
 
 def _meets(booking: Booking, ranges: Iterable[Range]) -> bool:
