@@ -16,7 +16,7 @@ from api.passwords import PasswordHasher, refuse_weak
 from api.problems import Refusal
 from node.config import Bootstrap
 from node.replica import OutcomeUnknownError, OverloadedError, Replica, UnavailableError
-from statemachine.commands import BirthCluster, NewSpace
+from statemachine.commands import FoundCluster, NewSpace
 
 ATTEMPT_SECONDS = 2.0
 PAUSE_SECONDS = 0.25
@@ -30,9 +30,9 @@ log = logging.getLogger("deskraft.birth")
 
 def birth_command(
     admin_id: str, login: str, login_key: str, password_hash: str, spaces: tuple[NewSpace, ...]
-) -> BirthCluster:
+) -> FoundCluster:
     """The command, from what has been made outside the state."""
-    return BirthCluster(admin_id, login, login_key, password_hash, spaces)
+    return FoundCluster(admin_id, login, login_key, password_hash, spaces)
 
 
 def password_mistake(bootstrap: Bootstrap, password: str) -> str:
@@ -50,7 +50,7 @@ async def give_birth(
 ) -> None:
     """Return once the cluster is born, by this node or another. `password_mistake` has found none."""
     login, login_key = canonical_login(bootstrap.admin_login)
-    command: BirthCluster | None = None
+    command: FoundCluster | None = None
     while not replica.state.born:
         try:
             await replica.read_index(ATTEMPT_SECONDS)

@@ -44,22 +44,22 @@ Wants = Callable[[Sink, Place, Event, State], bool]
 
 @dataclass(frozen=True)
 class Flight:
-    """One attempt. `held`: of an event at or before the cursor."""
+    """One attempt."""
 
     sink_id: str
     place: Place
     event: Event
     subject: str
     attempt: int
-    held: bool
 
 
 class Dispatch:
     """See the module. Made for a sink when a node begins to lead, forgotten when it leads no more."""
 
-    def __init__(self, sink: Sink, rng: random.Random) -> None:
+    def __init__(self, sink: Sink, rng: random.Random, away_cap_seconds: float = AWAY_CAP_SECONDS) -> None:
         self.sink_id = sink.id
         self._rng = rng
+        self._away_cap_seconds = away_cap_seconds
         self._turn = sink.turn
         self._examined = sink.cursor
         self._passed = 0  # unwanted events since the cursor moved last
@@ -102,17 +102,19 @@ class Dispatch:
         if self._gone or now < self._quiet_until or len(self._flying) >= self._width:
             return starting
         busy = {flight.subject for flight in self._flying.values()}
-        busy |= {
-            flight.subject for flight, result in self._results.values() if not isinstance(result, Delivered)
-        }
         room = self._width - len(self._flying)
         self._choose_held(state.held[sink.id], busy, now_ms, starting, room)
         for place, (event, subject) in self._ahead.items():
             if len(starting) >= room:
                 break
-            if place not in self._results and subject not in busy:
-                busy.add(subject)
-                starting.append(Flight(self.sink_id, place, event, subject, 1, held=False))
+            known = self._results.get(place)
+            if subject in busy or (known is not None and isinstance(known[1], Delivered)):
+                continue
+            busy.add(
+                subject
+            )  # what comes behind waits, for a failure until it is settled; what came before does not
+            if known is None:
+                starting.append(Flight(self.sink_id, place, event, subject, 1))
         self._flying.update({flight.place: flight for flight in starting})
         return starting
 
@@ -126,8 +128,8 @@ class Dispatch:
                 continue
             busy.add(subject)
             row = held[place]
-            if row.due_ms <= now_ms and len(starting) < room:
-                starting.append(Flight(self.sink_id, place, row.event, subject, row.attempts + 1, held=True))
+            if known is None and row.due_ms <= now_ms and len(starting) < room:
+                starting.append(Flight(self.sink_id, place, row.event, subject, row.attempts + 1))
 
     def _catch_up(self, sink: Sink, held: dict[Place, Held]) -> None:
         """Forget what the state knows by now."""
@@ -170,7 +172,7 @@ class Dispatch:
             return
         if isinstance(result, Retry) and result.away:
             if now >= self._quiet_until:  # else another attempt of the same moment has said so
-                pause = min(AWAY_CAP_SECONDS, AWAY_BASE_SECONDS * 2.0 ** min(self._away, 16))
+                pause = min(self._away_cap_seconds, AWAY_BASE_SECONDS * 2.0 ** min(self._away, 16))
                 pause = max(pause, (result.after_ms or 0) / 1000)
                 self._quiet_until = now + pause * self._rng.uniform(*JITTER)
                 self._away += 1
@@ -222,19 +224,19 @@ class Dispatch:
         self._settling = False
 
     def _settle_held(self, held: dict[Place, Held], sheet: _Sheet) -> list[Place]:
+        """Whether an event is held back is asked of the state: it may have been put there while its attempt was in flight."""
         included = []
-        for place, (flight, result) in self._results.items():
-            if not flight.held or sheet.rows >= MAX_SETTLED_ROWS:
+        for place in [each for each in self._results if each in held][:MAX_SETTLED_ROWS]:
+            flight, result = self._results[place]
+            if held[place].attempts + 1 != flight.attempt:
+                del self._results[place]  # of another time: it was settled otherwise meanwhile, or replayed
                 continue
             included.append(place)
-            row = held.get(place)
-            if row is None or row.attempts + 1 != flight.attempt:
-                continue  # of another time: an administrator has dropped or replayed it meanwhile
             if isinstance(result, Delivered):
                 sheet.taken.append(place)
                 sheet.room += 1
             else:
-                sheet.fail(flight, result, has_room=True)
+                sheet.fail(flight, result, was_held=True)
         return included
 
     def _settle_ahead(self, sink: Sink, sheet: _Sheet, included: list[Place]) -> Place:
@@ -255,7 +257,7 @@ class Dispatch:
                 flight, result = known
                 if isinstance(result, Delivered):
                     sheet.delivered += 1
-                elif sheet.fail(flight, result, has_room=sheet.room > 0):
+                elif sheet.fail(flight, result, was_held=False):
                     waiting.add(subject)
                 else:
                     return cursor
@@ -280,17 +282,17 @@ class _Sheet:
     def rows(self) -> int:
         return len(self.taken) + len(self.held) + len(self.buried)
 
-    def fail(self, flight: Flight, result: Result, *, has_room: bool) -> bool:
+    def fail(self, flight: Flight, result: Result, *, was_held: bool) -> bool:
         """Hold the event back, or bury it; False when it would have to be held back and there is no room."""
         assert isinstance(result, Retry | Rejected)
         why = _line(result.why)
         if isinstance(result, Rejected) or flight.attempt >= MAX_ATTEMPTS:
             self.buried.append(Bury(flight.place, flight.attempt, why))
-            self.room += flight.held
+            self.room += was_held
             return True
-        if not has_room:
+        if not was_held and self.room <= 0:
             return False
-        self.room -= not flight.held
+        self.room -= not was_held
         pause_ms = min(RETRY_CAP_MS, RETRY_BASE_MS * RETRY_GROWTH ** (flight.attempt - 1))
         pause_ms = max(int(pause_ms * self._rng.uniform(*JITTER)), result.after_ms or 0)
         self.held.append(HoldBack(flight.place, flight.attempt, self.now_ms + pause_ms, why))

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.couriers import Delivery, Result
-from node.dispatch import Dispatch, Flight
+from node.dispatch import AWAY_CAP_SECONDS, Dispatch, Flight
 from statemachine.commands import Command
 from statemachine.events import Event
 from statemachine.feed import Place
-from statemachine.outbox_commands import OpenSink
+from statemachine.outbox_commands import BeginFeed, OpenSink
 from statemachine.sinks import Sink, SinkKind
 from statemachine.state import State
 
@@ -34,6 +34,7 @@ FAILED_COMMAND_SECONDS = (
     0.5  # before a command of the outbox that did not succeed is followed by another one of its sink
 )
 OPENED_BY_THE_LEADER: tuple[SinkKind, ...] = ("mail", "broker")  # for what cluster.yml names
+FEED = "feed"  # among the commands under way, beside the ids of sinks
 FROM_BEGINNING = frozenset({"broker"})  # a broker is a copy of the feed; old mails are of no use to anybody
 
 Wants = Callable[[Sink, Place, Event, State], bool]
@@ -72,10 +73,17 @@ Action = Deliver | Execute | Confirm | Abandon
 class Outbox:
     """See the module. `wants` are the kinds of sinks that this node can deliver to."""
 
-    def __init__(self, wants: Mapping[SinkKind, Wants], render: Render, rng: random.Random) -> None:
+    def __init__(
+        self,
+        wants: Mapping[SinkKind, Wants],
+        render: Render,
+        rng: random.Random,
+        away_cap_seconds: float = AWAY_CAP_SECONDS,
+    ) -> None:
         self._wants = wants
         self._render = render
         self._rng = rng
+        self._away_cap_seconds = away_cap_seconds
         self.leading = False
         self.dispatches: dict[str, Dispatch] = {}
         self._through = 0  # the highest read index confirmed
@@ -90,6 +98,8 @@ class Outbox:
             return self._step_down()
         self.leading = True
         actions: list[Action] = []
+        if not state.feed.is_open:
+            return [self._execute(FEED, BeginFeed())] if self._may_execute(FEED, now) else []
         last = state.feed.last
         if state.sinks and last is not None and last[0] > self._through and not self._confirming:
             self._confirming = True
@@ -108,7 +118,7 @@ class Outbox:
     def _work(self, sink: Sink, wants: Wants, state: State, now_ms: int, now: float) -> list[Action]:
         dispatch = self.dispatches.get(sink.id)
         if dispatch is None:
-            dispatch = self.dispatches[sink.id] = Dispatch(sink, self._rng)
+            dispatch = self.dispatches[sink.id] = Dispatch(sink, self._rng, self._away_cap_seconds)
         actions: list[Action] = [
             Deliver(
                 flight,

@@ -49,6 +49,12 @@ class BirthCluster(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     spaces: tuple[NewSpace, ...]
 
 
+class FoundCluster(BirthCluster, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=11):
+    """The birth by a program that keeps a feed from the beginning. `BirthCluster` stands in older logs, of which some members have
+    the entries and others a snapshot without a feed: their feed begins with `BeginFeed`, alike on all of them.
+    """
+
+
 class RegisterUser(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=2):
     """Refused with `login-taken` when `login_key` is somebody's."""
 
@@ -235,6 +241,7 @@ class LeaveWaitlist(Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 Command = (
     BirthCluster
+    | FoundCluster
     | RegisterUser
     | OpenSession
     | RotateSession

@@ -47,12 +47,13 @@ END_OF_ENTRY = 2**31 - 1  # as a position: after all events of its entry
 class Feed:
     """Appended to by `apply` alone; read by everybody else, in between."""
 
-    __slots__ = ("_rows", "last", "lost_through")
+    __slots__ = ("_rows", "is_open", "last", "lost_through")
 
     def __init__(self) -> None:
         self._rows: Pages[Told] = Pages()
         self.lost_through: Place = BEGINNING
         self.last: Place | None = None  # of the newest event that is kept
+        self.is_open = False  # whether what happens is kept: see `begin`
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -62,6 +63,17 @@ class Feed:
         """The place of the oldest event that is kept."""
         row = self._rows.first()
         return None if row is None else (row[0], row[1])
+
+    def begin(self, index: int) -> None:
+        """Keep what happens from that entry on: in a cluster whose first entries were made by a program without a feed.
+
+        Some members have replayed those entries and others have restored a snapshot that holds no feed, so nothing of them is kept by
+        anybody. A feed that holds a row is open, so this needs no room in a snapshot.
+        """
+        assert not self.is_open
+        assert self.last is None
+        self.lost_through = (index - 1, END_OF_ENTRY)
+        self.is_open = True
 
     def extend(self, index: int, events: Iterable[tuple[int, Event]]) -> None:
         """Add what an entry did."""
@@ -118,6 +130,7 @@ class Feed:
 
     def load(self, row: FeedRow) -> bool:
         """Add a row of a snapshot; whether it can stand here."""
+        self.is_open = True
         index, position, event = row
         place = (index, position)
         if not 0 <= position <= END_OF_ENTRY or place <= (self.last or self.lost_through):

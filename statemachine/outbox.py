@@ -24,7 +24,6 @@ from msgspec import structs
 from statemachine import audit, policies
 from statemachine.commands import Envelope
 from statemachine.events import Event
-from statemachine.feed import BEGINNING
 from statemachine.limits import (
     FEED_EVENTS_KEPT,
     MAX_DEAD_LETTERS,
@@ -40,6 +39,7 @@ from statemachine.limits import (
     MAX_WHY_CHARS,
 )
 from statemachine.outbox_commands import (
+    BeginFeed,
     CreateWebhook,
     DropLetters,
     OpenSink,
@@ -72,6 +72,15 @@ def make_room(tables: Tables, events: list[tuple[int, Event]], index: int) -> No
             tables.put_sink(structs.replace(sink, cursor=going[-1], missed=sink.missed + missed))
 
 
+def begin_feed(tables: Tables, entry: Entry, _envelope: Envelope, _command: BeginFeed) -> Outcome:
+    """Keep a feed from now on, on every member alike."""
+    if not tables.feed.is_open:
+        tables.feed.begin(entry.index)
+        for sink in tables.sinks.values():
+            tables.put_sink(structs.replace(sink, cursor=tables.feed.lost_through))
+    return Outcome("ok", entry.index, len(entry.events))
+
+
 def open_sink(tables: Tables, entry: Entry, _envelope: Envelope, command: OpenSink) -> Outcome:
     """Begin to deliver to the mail server or the broker of cluster.yml."""
     sink = tables.sinks.get(command.sink_id)
@@ -82,7 +91,7 @@ def open_sink(tables: Tables, entry: Entry, _envelope: Envelope, command: OpenSi
     if len(tables.sinks) >= MAX_SINKS:
         return entry.refuse("too-many-sinks")
     feed = tables.feed
-    cursor = feed.lost_through if command.from_beginning else feed.last or BEGINNING
+    cursor = feed.lost_through if command.from_beginning else feed.last or feed.lost_through
     return _add(
         tables, entry, Sink(command.sink_id, command.kind, "active", None, cursor, 0, entry.now_ms, "")
     )
@@ -201,7 +210,7 @@ def create_webhook(tables: Tables, entry: Entry, envelope: Envelope, command: Cr
     webhook = Webhook(
         command.url, command.description, command.types, (WebhookKey(command.key_name),), command.space_ids
     )
-    cursor = tables.feed.last or BEGINNING
+    cursor = tables.feed.last or tables.feed.lost_through
     sink = Sink(command.sink_id, "webhook", "active", webhook, cursor, 0, entry.now_ms, "")
     return _add(tables, entry, sink, actor_id)
 

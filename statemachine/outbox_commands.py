@@ -29,6 +29,10 @@ class OpenSink(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     from_beginning: bool
 
 
+class BeginFeed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=72):
+    """The cluster was born by a program without a feed: keep one from this entry on. Harmless when there is one."""
+
+
 class HoldBack(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """An event is tried again at `due_ms`; `attempts` have failed so far."""
 
@@ -138,6 +142,7 @@ class ConfirmAddress(Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 OutboxCommand = (
     OpenSink
+    | BeginFeed
     | Settle
     | CreateWebhook
     | ReviseWebhook

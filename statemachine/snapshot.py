@@ -18,7 +18,6 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from statemachine.feed import END_OF_ENTRY
 from statemachine.pages import RUN_ITEMS
 from statemachine.snapshot_frames import SnapshotError, bodies, frame, require
 from statemachine.snapshot_loading import LOADERS, find_erasing
@@ -173,8 +172,6 @@ def _fill(tables: Tables, chunks: Iterable[bytes]) -> None:
     tables.born = header.born
     tables.now_ms = header.now_ms
     find_erasing(tables)
-    if header.version != VERSION:
-        tables.feed.load((header.index, END_OF_ENTRY, None))
     checksum = checksum_of(tables) if header.version == VERSION else _old_checksum_of(tables, header)
     require(checksum == trailer.checksum, "the restored state is not the one that was written")
 

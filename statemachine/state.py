@@ -55,6 +55,7 @@ from statemachine.commands import (
     CloseSession,
     CreateSpace,
     Envelope,
+    FoundCluster,
     JoinWaitlist,
     LeaveWaitlist,
     MoveBooking,
@@ -78,6 +79,7 @@ from statemachine.limits import (
 )
 from statemachine.occupancy import SeatDays
 from statemachine.outbox_commands import (
+    BeginFeed,
     ConfirmAddress,
     CreateWebhook,
     DropLetters,
@@ -138,6 +140,7 @@ _Rule = Callable[[Tables, Entry, Envelope, Any], Outcome]
 
 _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whether it needs a living session
     BirthCluster: (users.birth_cluster, False),
+    FoundCluster: (users.birth_cluster, False),
     RegisterUser: (users.register_user, False),
     OpenSession: (users.open_session, False),
     RotateSession: (users.rotate_session, False),
@@ -169,6 +172,7 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     OpenCalendar: (calendars.open_calendar, True),
     CloseCalendar: (calendars.close_calendar, True),
     OpenSink: (outbox.open_sink, False),
+    BeginFeed: (outbox.begin_feed, False),
     Settle: (outbox.settle, False),
     CreateWebhook: (outbox.create_webhook, True),
     ReviseWebhook: (outbox.revise_webhook, True),
@@ -225,8 +229,9 @@ class State(Tables):
                     continue
                 outcome = self._decide(envelope, entry)
                 results.append((envelope.request_id, envelope.scope, envelope.key, outcome))
-        outbox.make_room(self, entry.events, index)
-        self.feed.extend(index, entry.events)
+        if self.feed.is_open:
+            outbox.make_room(self, entry.events, index)
+            self.feed.extend(index, entry.events)
         self.digest = self._next_digest(payload, [result[3] for result in results])
         return Applied(results, entry.events)
 

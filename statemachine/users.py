@@ -10,6 +10,7 @@ from statemachine.commands import (
     BirthCluster,
     CloseSession,
     Envelope,
+    FoundCluster,
     NewSpace,
     OpenSession,
     RegisterUser,
@@ -75,6 +76,7 @@ def birth_cluster(tables: Tables, entry: Entry, _envelope: Envelope, command: Bi
         tables.put_space(space)
         entry.record(SpaceCreated(space, entry.now_ms))
     tables.born = True
+    tables.feed.is_open = isinstance(command, FoundCluster)
     position = entry.record(ClusterBorn(admin.id, entry.now_ms))
     return Outcome("ok", entry.index, position, admin)
 

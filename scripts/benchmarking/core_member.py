@@ -25,7 +25,7 @@ from api.timegrid import grid_for
 from node.config import Config, load_config
 from node.member import Member
 from node.secret import Secret
-from statemachine.commands import BirthCluster, BookSeat, Command, DayGrid, OpenSession, RegisterUser
+from statemachine.commands import BookSeat, Command, DayGrid, FoundCluster, OpenSession, RegisterUser
 from statemachine.outcomes import Outcome
 from statemachine.records import CELL_SECONDS, Space
 
@@ -58,7 +58,7 @@ class Worker:
     async def prepare(self, _: dict[str, Any]) -> dict[str, Any]:
         """Bear the cluster, with users who are logged in."""
         spaces = self._config.bootstrap.spaces
-        await self._must(BirthCluster("bench-admin", "admin", "admin", PASSWORD_HASH, spaces))
+        await self._must(FoundCluster("bench-admin", "admin", "admin", PASSWORD_HASH, spaces))
         for user in map(_user_id, range(USERS)):
             await self._must(RegisterUser(user, user, user, PASSWORD_HASH))
             await self._must(OpenSession(user, user, PASSWORD_HASH, "", SESSION_MS))

@@ -18,6 +18,7 @@ from statemachine.commands import (
     Command,
     DayGrid,
     Envelope,
+    FoundCluster,
     NewSpace,
     OpenSession,
     RegisterUser,
@@ -68,11 +69,13 @@ class Operation:
     done_at: float | None = None
 
 
-def preparations(settings: Settings, now: float) -> Iterator[Operation]:
+def preparations(
+    settings: Settings, now: float, birth: type[BirthCluster] = FoundCluster
+) -> Iterator[Operation]:
     """What has to be done before the load, one after the other: the birth, and a session for each user."""
     seats = tuple(Seat(f"A{number}", f"A{number}") for number in range(settings.seats))
     space = NewSpace("hq", "HQ", "UTC", 0, 1440, 60, seats)
-    yield Operation("birth", "birth", BirthCluster("admin", "admin", "admin", "hash", (space,)), now)
+    yield Operation("birth", "birth", birth("admin", "admin", "admin", "hash", (space,)), now)
     for user in users_of(settings):
         yield Operation(f"register-{user}", "register", RegisterUser(user, user, user, "hash"), now)
         yield Operation(f"login-{user}", "login", OpenSession(f"s-{user}", user, "hash", "", 10**10), now)

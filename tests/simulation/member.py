@@ -142,6 +142,7 @@ class SimNode:
         self._mutate()
         self._later(self.world.rng.uniform(0, TICK_SECONDS), self._tick)
         self._links_looked_at = -1
+        self.world.sinks.attend(self)
 
     def _mutate(self) -> None:
         if self.world.settings.mutate is not None:

@@ -29,7 +29,15 @@ from node.journal import FIRST_ENTRY, NO_OP, Entry
 from node.membership import Placed, birth
 from node.segments import SegmentedLog
 from node.snapshots import SnapshotHead, SnapshotWriter, snapshot_name
-from statemachine.commands import BookSeat, CancelBooking, DayGrid, Envelope, encode_batch, encode_envelope
+from statemachine.commands import (
+    BirthCluster,
+    BookSeat,
+    CancelBooking,
+    DayGrid,
+    Envelope,
+    encode_batch,
+    encode_envelope,
+)
 from statemachine.outcomes import Outcome
 from statemachine.records import Booking
 from statemachine.state import State
@@ -78,7 +86,7 @@ class OlderCluster:
         bookings = dice.randint(*BOOKINGS)
         half, at = bookings // 2, 0
         self._add(NO_OP)
-        for operation in preparations(self._world.settings, self._world.now):
+        for operation in preparations(self._world.settings, self._world.now, BirthCluster):
             self._carry_out(operation, "x", "")
         for number in range(bookings):
             if number == half:

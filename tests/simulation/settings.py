@@ -20,6 +20,7 @@ FAULTS = (
 )  # fmt: skip
 
 BYTES_PER_ENTRY = 700  # what a follower lacks may come in one frame, which fills half a segment at most
+SINKS_SHARE = 0.25  # of the worlds; the others stay as they were
 OLDER_KINDS = ("journal", "old", "old", "new")  # see `older`
 PRODUCT_SHARE = 0.5  # of the seeds, those in whose worlds the whole product is used
 
@@ -49,6 +50,7 @@ class Settings:
         None  # how often the people of `product` do something; None: there are none
     )
     few_voters: bool = False  # operators go below three voters; then one wrong clock may be a majority
+    sinks: bool = False  # events are told to sinks that fail, hang and recover: see `outbox`
     mutate: Callable[[SimNode], None] | None = None  # a planted defect, applied to each node at boot
 
     @classmethod
@@ -74,4 +76,5 @@ class Settings:
             segment_bytes=max(int(between(128 << 10, 512 << 10)), snapshot_every * BYTES_PER_ENTRY),
             older_disks=OLDER_KINDS if dice.random() < 0.25 else (),
             product_every_seconds=between(0.1, 1.0) if dice.random() < PRODUCT_SHARE else None,
+            sinks=stream(seed, "sinks drawn").random() < SINKS_SHARE,
         )

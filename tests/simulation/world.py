@@ -13,6 +13,7 @@ Where what is:
 - `life`: operators who change the membership;
 - `clients`: the load; `product` and `people`: another one, of the whole product, in a part of the worlds, with `promises` that are judged at the end;
   `judge`: what is checked all the time; `witness`: what the clients saw, judged at the end by `tests.checking`;
+- `outbox`: the shipped outbox, and sinks that it tells events to;
 - `campaign`: many seeds, one verdict (`./scripts/simulate`); `minimise`: the smallest plan with the same verdict;
   `recorder` and `picture`: a run in words and as a drawing.
 
@@ -37,6 +38,7 @@ from tests.simulation.life import Life
 from tests.simulation.member import SimNode, ViolationError
 from tests.simulation.network import Network
 from tests.simulation.older import OlderCluster
+from tests.simulation.outbox import Sinks
 from tests.simulation.plan import Fault, make_plan
 from tests.simulation.product import Product
 from tests.simulation.readers import Readers
@@ -102,6 +104,7 @@ class World:
         self.readers = Readers(self)
         every = self.settings.product_every_seconds
         self.product = None if every is None else Product(self, every)
+        self.sinks = Sinks(self)
         self.calm = False
         for node_id in self.born_ids:
             self.add_member(node_id)
@@ -171,6 +174,7 @@ class World:
         self.readers.start()
         if self.product is not None:
             self.product.start()
+        self.sinks.start()
         self.faults.start(self.plan)
         self.timeline.run_until(self.settings.fault_seconds)
         self._end_faults()
@@ -183,6 +187,7 @@ class World:
         )  # the longest, if some began with old files
         if self.product is not None:
             self.judge.kept(self.product)
+        self.sinks.judge()
 
     def _end_faults(self) -> None:
         self.calm = True

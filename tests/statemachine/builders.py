@@ -10,6 +10,7 @@ from statemachine.commands import (
     Command,
     DayGrid,
     Envelope,
+    FoundCluster,
     NewSpace,
     OpenSession,
     RegisterUser,
@@ -38,22 +39,27 @@ def new_space(space_id: str = "hq", slot_minutes: int = 60, seats: tuple[str, ..
     )
 
 
-def birth(*spaces: NewSpace) -> BirthCluster:
-    return BirthCluster("root", "Admin", "admin", "hash-root", spaces or (new_space(),))
+def birth(*spaces: NewSpace, kind: type[BirthCluster] = FoundCluster) -> BirthCluster:
+    return kind("root", "Admin", "admin", "hash-root", spaces or (new_space(),))
 
 
 class World:
     """A state with shorthands. `do` sends one command in an entry of its own."""
 
     def __init__(
-        self, state: State | None = None, *, populated: bool = True, spaces: tuple[NewSpace, ...] = ()
+        self,
+        state: State | None = None,
+        *,
+        populated: bool = True,
+        spaces: tuple[NewSpace, ...] = (),
+        kind: type[BirthCluster] = FoundCluster,
     ) -> None:
         self.state = State() if state is None else state
         self.now_ms = NOW_MS
         self.requests = 0
         self.applied = Applied([], [])
         if populated:
-            assert self.do(birth(*spaces)).ok
+            assert self.do(birth(*spaces, kind=kind)).ok
             for user in ("ann", "bob"):
                 assert self.do(RegisterUser(user, user, user, f"hash-{user}"), scope=f"login:{user}").ok
             for user in ("root", "ann", "bob"):
