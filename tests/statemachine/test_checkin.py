@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from statemachine.commands import BookSeat, CheckIn, JoinWaitlist, MoveBooking, SetCheckIn
 from statemachine.events import BookingCheckedIn, BookingReleased, SeatBooked, WaiterPromoted
 from statemachine.limits import MAX_GRACE_MINUTES
@@ -142,3 +145,73 @@ def test_a_grace_longer_than_the_booking_expects_nobody() -> None:
     grace(world, 60)
     world.booked("b1")
     assert not world.state.expected
+
+
+_acts = st.tuples(
+    st.sampled_from(
+        ["book", "book", "join", "move", "cancel", "check in", "check in", "grace", "time", "time"]
+    ),
+    st.sampled_from(["A1", "A2"]),
+    st.integers(0, 2),  # hour
+    st.integers(1, 2),  # slots
+    st.integers(0, 9),  # which one, and how much
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_acts, max_size=30))
+def test_nobody_is_released_who_came_and_everybody_who_did_not(
+    acts: list[tuple[str, str, int, int, int]],
+) -> None:
+    """Against the plainest model: when each booking is due, by the grace under which it was made or moved."""
+    world = World()
+    due: dict[str, int] = {}
+    minutes = 0
+    for number, (kind, seat, hour, slots, choice) in enumerate(acts):
+        before = dict(world.state.bookings)
+        live = [each for each in before.values() if each.status == "confirmed"]
+        target = live[choice % len(live)] if live else None
+        start = FREE_CELL + HOUR * hour
+        came = ""
+        if kind == "book":
+            world.book(f"b{number}", seat, start, slots)
+        elif kind == "join":
+            want = world.booking(f"b{number}", seat, start, slots)
+            world.do(JoinWaitlist(f"w{number}", want), session="s-bob")
+        elif kind == "move" and target is not None:
+            world.do(
+                MoveBooking(target.revision, world.booking(target.id, seat, start, slots)), session="s-root"
+            )
+        elif kind == "cancel" and target is not None:
+            world.cancel(target.id, user="root")
+        elif kind == "check in" and target is not None:
+            came = target.id if check_in(world, target.id, user="root").ok else ""
+        elif kind == "grace":
+            minutes = (0, 10, 30, 90)[choice % 4]
+            grace(world, minutes)
+        elif kind == "time":
+            world.now_ms += choice * 10 * MINUTE_MS
+            world.batch()
+        assert came == "" or world.state.bookings[came].status == "confirmed"
+        due.pop(came, None)
+        for booking in world.state.bookings.values():
+            old = before.get(booking.id)
+            if booking.status == "released" and old is not None and old.status == "confirmed":
+                assert minutes, "nobody has to come"
+                assert due[booking.id] <= world.now_ms, "too early, or somebody who came"
+            if booking.status != "confirmed":
+                due.pop(booking.id, None)
+            elif old is None or (old.start_cell, old.end_cell, old.seat_id) != (
+                booking.start_cell,
+                booking.end_cell,
+                booking.seat_id,
+            ):
+                at_ms = booking.start_cell * 300_000 + minutes * MINUTE_MS
+                due.pop(booking.id, None)
+                if minutes and at_ms < booking.end_cell * 300_000:
+                    due[booking.id] = at_ms
+        over = [booking_id for booking_id, at_ms in due.items() if at_ms <= world.state.now_ms]
+        assert not over or not minutes, f"{over} should have been released"
+        for booking_id in over:
+            del due[booking_id]
+        rested(world)
