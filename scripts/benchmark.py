@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 HTTP_CASES = ("availability", "history", "book", "contend", "mix", "failure")
-CASES = ("core", *HTTP_CASES, "catchup")
+CASES = ("core", *HTTP_CASES, "client", "catchup")
 PEERS = ("aiohttp",)
 PEERS_NOT_BUILT = ("etcd", "rqlite", "postgres")
 MAX_SECONDS = 600  # an access token lasts 15 minutes and is renewed between cases only
@@ -28,13 +28,14 @@ cases (all of them unless --case names some):
   contend       20 requests for each seat and hour; exactly one of them may win
   mix           90 % reads, 10 % bookings and cancellations
   failure       mix, while a follower is killed with SIGKILL and comes back
+  client        one request at a time, by the client library and without it
   catchup       bookings at a fixed rate on two nodes, while the third fetches a snapshot of --bookings bookings,
                 is cut off half way, goes on, and installs it
 
 peers, measured beside the nodes in the same run:
   aiohttp       a server that answers a constant; what a request costs is told as a multiple of its cost
 
-The other HTTP cases: three nodes as processes with fsync on, 100 signed-in connections spread over them, each sending
+The HTTP cases before `client`: three nodes as processes with fsync on, 100 signed-in connections spread over them, each sending
 its next request when the last one is answered. Latencies are therefore those of a saturated machine.
 
 Exits 0 when nothing was violated: no seat sold twice, no confirmed booking lost, no status that the case does not

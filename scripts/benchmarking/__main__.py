@@ -10,9 +10,10 @@ from pathlib import Path
 import uvloop
 
 from scripts import benchmark
-from scripts.benchmarking import catchup, core, over_http, report
+from scripts.benchmarking import catchup, core, library, over_http, report
 from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
+from scripts.benchmarking.library import LibraryFigures
 from scripts.benchmarking.over_http import Figures
 from scripts.benchmarking.people import SetupFailedError
 from scripts.benchmarking.processes import ROOT, disk_sync_ms, python_work_ms
@@ -28,6 +29,7 @@ def main() -> int:
     core_figures: list[CoreFigures] = []
     http_figures: list[Figures] = []
     catchup_figures: list[CatchupFigures] = []
+    library_figures: list[LibraryFigures] = []
     http_cases = [name for name in chosen.case if name in benchmark.HTTP_CASES]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as name:
         folder = Path(name)
@@ -41,6 +43,9 @@ def main() -> int:
                 http_figures = uvloop.run(
                     over_http.run(folder / "nodes", http_cases, "aiohttp" in chosen.peers, chosen.seconds)
                 )
+            if "client" in chosen.case:
+                (folder / "client").mkdir()
+                library_figures = uvloop.run(library.run(folder / "client", chosen.seconds))
             if "catchup" in chosen.case:
                 (folder / "catchup").mkdir()
                 catchup_figures = [
@@ -57,6 +62,7 @@ def main() -> int:
         http_figures,
         core_figures,
         catchup_figures,
+        library_figures,
         report.targets_of(http_figures, core_figures),
         [
             *(text for run in core_figures for text in run.violations),

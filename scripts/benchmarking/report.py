@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
+from scripts.benchmarking.library import LibraryFigures
 from scripts.benchmarking.over_http import Figures, quantile
 from scripts.benchmarking.processes import python_work_ms
 
@@ -54,6 +55,7 @@ class Report(Struct):
     http: list[Figures]
     core: list[CoreFigures]
     catchup: list[CatchupFigures]
+    library: list[LibraryFigures]
     targets: list[Target]
     violations: list[str]
 
@@ -144,6 +146,19 @@ def tables(report: Report) -> str:
             for each in report.http
             if each.errors or each.failed
         ]
+    if report.library:
+        raw_ms = report.library[0].p50_ms
+        rows = [
+            (
+                each.name,
+                f"{each.requests:,}",
+                f"{each.p50_ms:.2f}",
+                f"{each.p99_ms:.2f}",
+                f"{each.p50_ms - raw_ms:.2f}",
+            )
+            for each in report.library
+        ]
+        lines += ["", *_columns(("client", "requests", "p50 ms", "p99 ms", "added ms"), rows)]
     for run in report.catchup:
         lines += ["", *_catchup(run)]
     return "\n".join(lines)
@@ -204,7 +219,7 @@ def conclusion(report: Report) -> str:
     lines += [f"VIOLATED  {text}" for text in report.violations]
     met = sum(target.met for target in report.targets)
     speed = f"{met} of {len(report.targets)} speed targets met"
-    ran = len(report.core) + len(report.http) + len(report.catchup)
+    ran = len(report.core) + len(report.http) + bool(report.library) + len(report.catchup)
     if report.violations:
         lines.append(f"bench: VIOLATED: {len(report.violations)} violations in {ran} runs; {speed}")
     else:
