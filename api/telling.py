@@ -13,7 +13,6 @@ from node.cloudevents import Story, cloud_event, place_text, seen_by, story_of
 from statemachine.feed import Feed, Place, Told
 
 MAX_REMEMBERED_EVENTS = 4_096
-MAX_TYPES = 20  # of one request
 
 _encode = msgspec.json.Encoder().encode
 
