@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from environment import PYTHON, ROOT, VENV, SetupError, ensure, ensure_program
 
 FRESH_SEEDS = 200
+SPREAD = ["-n", "auto", "--dist", "loadfile"]  # a process for each core; what shares a cluster shares a process
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         ("ruff format", [str(binaries / "ruff"), "format", "--check", "."]),
         ("mypy --strict", [str(binaries / "mypy")]),
         ("import-linter", [str(binaries / "lint-imports")]),
-        ("pytest", [str(PYTHON), "-m", "pytest", *arguments]),
+        ("pytest", [str(PYTHON), "-m", "pytest", *(arguments or SPREAD)]),
     ]
     if not arguments:
         seeds = ["-m", "tests.simulation.campaign", "--seeds", str(FRESH_SEEDS), "--minimise"]
