@@ -96,6 +96,9 @@ def _show_reset(place: str, reason: str) -> None:
 
 
 def _short(value: object) -> str:
+    """A value within a line; of a list of records how many there are, for --json shows them."""
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        return str(len(value))
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
