@@ -26,6 +26,7 @@ from client.ground import new_key, not_logged_in
 from client.membership import Membership
 from client.people import People
 from client.premises import Premises
+from client.sinks import Sinks
 from client.webhooks import Webhooks
 
 __all__ = ["Client", "new_key"]
@@ -83,6 +84,11 @@ class Client(Browsing, Bookings, Membership, Events):
     def webhooks(self) -> Webhooks:
         """Where events are delivered to, for administrators."""
         return Webhooks(self)
+
+    @property
+    def sinks(self) -> Sinks:
+        """Sinks of every kind and their dead letters, for administrators."""
+        return Sinks(self)
 
     @property
     def premises(self) -> Premises:

@@ -27,6 +27,7 @@ from client import (
     safekeeping,
     shaping,
     showing,
+    sinking,
     telling,
 )
 from client.answers import Alternative, Booking, Space
@@ -212,6 +213,7 @@ COMMANDS: dict[str, click.Command] = {
     **calendar.COMMANDS,
     **shaping.COMMANDS,
     **hooking.COMMANDS,
+    **sinking.COMMANDS,
     **completing.COMMANDS,
     "cluster": cluster,
 }
@@ -222,7 +224,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Seats and bookings": ("seats", "book", "history", "cancel", "move", "steps", "checkin", "events"),
     "More than one": ("basket", "series", "waitlist", "calendar"),
     "Your account": ("password", "sessions", "notifications", "export", "erase"),
-    "For administrators": ("space", "user", "grace", "report", "audit", "webhook"),
+    "For administrators": ("space", "user", "grace", "report", "audit", "webhook", "sink"),
     "The cluster": ("node", "cluster", "taken"),
     "More": (),
 }

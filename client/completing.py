@@ -125,6 +125,17 @@ async def _webhooks(client: Client, _ctx: click.Context, _typed: str) -> Offers:
         yield each.id, each.url
 
 
+async def _sinks(client: Client, _ctx: click.Context, _typed: str) -> Offers:
+    for each in await client.sinks.all():
+        yield each.id, each.url or each.kind
+
+
+async def _letters(client: Client, ctx: click.Context, _typed: str) -> Offers:
+    """The dead letters of the sink that is named before."""
+    async for each in client.sinks.letters(ctx.params["sink_id"]):
+        yield each.id, each.why
+
+
 async def _members(client: Client, _ctx: click.Context, _typed: str) -> Offers:
     for each in (await client.cluster()).members:
         yield each.id, each.api
@@ -145,6 +156,7 @@ class _Time(Known):
 SPACE, SEAT, TIME = Known(_spaces), Known(_seats), _Time(_times)
 BOOKING, WAITING, SESSION = Known(_bookings), Known(_waitings), Known(_sessions)
 USER, MEMBER, WEBHOOK = Known(_users), Known(_members), Known(_webhooks)
+SINK, LETTER = Known(_sinks), Known(_letters)
 
 
 class _Date(_Text):

@@ -33,6 +33,7 @@ _NEXT = {
     "login-taken": "Is it you? Log in with: deskraft login {login}",
     "user-not-found": "Find users by a part of their login: deskraft user list ann",
     "session-not-found": "Your sessions and their ids: deskraft sessions",
+    "sink-not-found": "The sinks and their ids: deskraft sink list",
     "forbidden": "Log in as an administrator: deskraft login admin",
 }
 

@@ -26,6 +26,7 @@ from client.blocking import Blocking, call, items
 from client.calling import DEFAULT_DEADLINE_SECONDS
 from client.people import BlockingPeople
 from client.premises import BlockingPremises
+from client.sinks import BlockingSinks
 from client.webhooks import BlockingWebhooks
 
 T = TypeVar("T")
@@ -109,6 +110,11 @@ class Client(Blocking):
     def webhooks(self) -> BlockingWebhooks:
         """Where events are delivered to, for administrators."""
         return BlockingWebhooks(self._client.webhooks, self._run)
+
+    @property
+    def sinks(self) -> BlockingSinks:
+        """Sinks of every kind and their dead letters, for administrators."""
+        return BlockingSinks(self._client.sinks, self._run)
 
     @property
     def premises(self) -> BlockingPremises:

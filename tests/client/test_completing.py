@@ -10,6 +10,7 @@ import pytest
 from client.completing import COMPLETE_SECONDS
 from tests.client.fake import BOOKING, SPACE, FakeNode, free_url, ok, problem, tokens
 from tests.client.test_cli import DAY, Shell
+from tests.client.test_sinking import SINK, letter
 
 
 class Tab:
@@ -49,6 +50,15 @@ def test_ids_and_free_times_are_offered(tab: Tab) -> None:
     assert tab("deskraft cancel ") == ["b1"]
     assert tab("deskraft book A2 2026-12-01 ") == ["09:00"]
     assert len(tab("deskraft book A2 ")) == 14
+
+
+def test_sinks_and_their_dead_letters_are_offered(tab: Tab, node: FakeNode) -> None:
+    """An event of the sink that stands on the line."""
+    node.on("GET /api/v1/admin/sinks", ok({"items": [SINK]}))
+    node.on("GET /api/v1/admin/sinks/mail/dead-letters", ok({"items": [letter("11.0"), letter("12.1")]}))
+    assert tab("deskraft sink show ") == ["mail"]
+    assert tab("deskraft sink replay mail ") == ["11.0", "12.1"]
+    assert tab("deskraft sink drop mail 11.0 12") == ["12.1"]
 
 
 def test_failure_is_silent(tab: Tab, node: FakeNode, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from client.answers import Session, Wish
 from client.errors import DeskraftError
 from client.people import BlockingPeople, People
 from client.premises import BlockingPremises, Premises
+from client.sinks import BlockingSinks, Sinks
 from client.webhooks import BlockingWebhooks, Webhooks
 from tests.client.fake import FakeNode, fake_node
 
@@ -60,6 +61,14 @@ METHODS = {
     "DELETE /api/v1/admin/webhooks/{webhook_id}": how("webhooks.remove", "w1", command="webhook remove"),
     "POST /api/v1/admin/webhooks/{webhook_id}/rotate": how("webhooks.rotate", "w1", command="webhook rotate"),
     "POST /api/v1/admin/webhooks/{webhook_id}/test": how("webhooks.test", "w1", command="webhook test"),
+    "GET /api/v1/admin/sinks": how("sinks.all", command="sink list"),
+    "GET /api/v1/admin/sinks/{sink_id}": how("sinks.get", "mail", command="sink show"),
+    "DELETE /api/v1/admin/sinks/{sink_id}": how("sinks.remove", "mail", command="sink remove"),
+    "POST /api/v1/admin/sinks/{sink_id}/pause": how("sinks.pause", "mail", command="sink pause"),
+    "POST /api/v1/admin/sinks/{sink_id}/resume": how("sinks.resume", "mail", command="sink resume"),
+    "GET /api/v1/admin/sinks/{sink_id}/dead-letters": how("sinks.letters", "mail", command="sink letters"),
+    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/replay": how("sinks.replay", "mail", command="sink replay"),
+    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/drop": how("sinks.drop", "mail", command="sink drop"),
     "GET /api/v1/me": how("me", command="whoami"),
     "DELETE /api/v1/me": how("people.erase", "pw", command="erase"),
     "POST /api/v1/me/password": how("people.change_password", "old", "new", command="password"),
@@ -131,19 +140,8 @@ NEEDED = {
     "move": {"seat_id": "A2"},
 }  # fmt: skip
 ENDING = {"logout", "refresh", "people.log_out_everywhere", "people.erase"}
-SINKS = (
-    "GET /api/v1/admin/sinks",
-    "GET /api/v1/admin/sinks/{sink_id}",
-    "DELETE /api/v1/admin/sinks/{sink_id}",
-    "POST /api/v1/admin/sinks/{sink_id}/pause",
-    "POST /api/v1/admin/sinks/{sink_id}/resume",
-    "GET /api/v1/admin/sinks/{sink_id}/dead-letters",
-    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/replay",
-    "POST /api/v1/admin/sinks/{sink_id}/dead-letters/drop",
-)
 NO_METHOD = {
     "POST /cancel": "another name of POST /api/v1/bookings/{booking_id}/cancel",
-    **dict.fromkeys(SINKS, "operators tend sinks by plain requests: docs/outbox.md"),
     "GET /livez": "for the supervisor of the process, by a plain request",
     "GET /readyz": "for load balancers and probes, by a plain request",
     "GET /metrics": "for Prometheus",
@@ -249,6 +247,7 @@ def test_the_names_are_documented() -> None:
         "people": (People, BlockingPeople),
         "premises": (Premises, BlockingPremises),
         "webhooks": (Webhooks, BlockingWebhooks),
+        "sinks": (Sinks, BlockingSinks),
     }
     for row in METHODS.values():
         group, _, name = row.method.rpartition(".")

@@ -207,6 +207,11 @@ async def _gone_and_resumed(booker: Booker, admin: Client, receiver: Receiver, h
     seen = b"\n".join(each.body for each in receiver.received)
     assert not any(booking_id.encode() in seen for booking_id in later), "nothing is sent to one who is gone"
     assert (await admin.webhooks.get(hook.id)).why == "answered 410 Gone"
+    assert [letter.id async for letter in admin.sinks.letters(hook.id)] == []
+    assert (await admin.sinks.replay(hook.id), await admin.sinks.drop(hook.id, ["1.0"])) == (0, 0)
+    assert (await admin.sinks.resume(hook.id)).state == "active"
+    assert (await admin.sinks.pause(hook.id)).state == "paused"
+    assert (await admin.sinks.get(hook.id)).state == "paused"
     assert (await admin.webhooks.resume(hook.id)).state == "active"
     await about(receiver, ids + later)
 
