@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from environment import PYTHON, ROOT, VENV, SetupError, ensure, ensure_program
 
 FRESH_SEEDS = 200
-SPREAD = ["-n", "auto", "--dist", "loadfile"]  # a process for each core; what shares a cluster shares a process
+# Rooms whose tests know no clock: they take all cores. Where time counts, tests have the machine for themselves.
+TIMELESS = [f"tests/{room}" for room in ("statemachine", "checking", "scenarios", "simulation", "controls")]
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
@@ -43,10 +44,14 @@ def main(arguments: Sequence[str]) -> int:
         ("ruff format", [str(binaries / "ruff"), "format", "--check", "."]),
         ("mypy --strict", [str(binaries / "mypy")]),
         ("import-linter", [str(binaries / "lint-imports")]),
-        ("pytest", [str(PYTHON), "-m", "pytest", *(arguments or SPREAD)]),
+        ("pytest", [str(PYTHON), "-m", "pytest", *(arguments or [f"--ignore={room}" for room in TIMELESS])]),
     ]
     if not arguments:
         seeds = ["-m", "tests.simulation.campaign", "--seeds", str(FRESH_SEEDS), "--minimise"]
+        spread = ["-n", "auto", "--dist", "worksteal", *TIMELESS]
+        checks.append(
+            ("pytest of rules and simulation, on all cores", [str(PYTHON), "-m", "pytest", *spread])
+        )
         checks.append((f"simulation, {FRESH_SEEDS} fresh seeds", [str(PYTHON), *seeds]))
     verdicts = []
     for name, command in checks:

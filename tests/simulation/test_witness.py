@@ -12,11 +12,20 @@ from statemachine.records import Booking
 from statemachine.tables import Tables
 from tests.simulation.judge import Judge
 from tests.simulation.member import ViolationError
+from tests.simulation.readers import Readers
 from tests.simulation.world import Settings, World
 
 SEEDS = 10
 BLIND = ("check", "answered", "read", "must_hold", "end")
 FAULTS = ("crash", "crash", "isolate", "halves", "pause", "freeze", "transfer")
+
+
+def blind_all_but_the_history(patch: pytest.MonkeyPatch) -> None:
+    """The judges that look into members see nothing, and neither do those who read the feed."""
+    for method in BLIND:
+        patch.setattr(Judge, method, lambda *_: None)
+    patch.setattr(Readers, "judge", lambda *_: None)
+
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -74,8 +83,7 @@ PLANTED: dict[str, Plant] = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_history_alone_shows_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some seed of the budget must show it, and the search for an order must be among those who complain."""
-    for method in BLIND:
-        monkeypatch.setattr(Judge, method, lambda *_: None)
+    blind_all_but_the_history(monkeypatch)
     PLANTED[name](monkeypatch)
     for seed in range(SEEDS):
         world = World(
@@ -92,8 +100,7 @@ def test_the_history_alone_shows_it(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_sound_world_is_found_sound_by_the_history_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same worlds without the damage."""
-    for method in BLIND:
-        monkeypatch.setattr(Judge, method, lambda *_: None)
+    blind_all_but_the_history(monkeypatch)
     world = World(1, Settings(faults=FAULTS, fault_seconds=15.0, calm_seconds=5.0, fault_every_seconds=0.7))
     world.run()
     assert len(world.witness.history) > 300
