@@ -130,8 +130,8 @@ class Sinks:
             if place not in committed or not _same(committed[place], event):
                 raise ViolationError(f"{kind} was told of {place}, which was never committed")
         latest: dict[str, Place] = {}
-        for place in heard:
-            subject = story_of(committed[place]).subject
+        for place, event in heard.items():
+            subject = story_of(event).subject  # as it was told: all who are erased since have one name by now
             if place < latest.get(subject, (0, 0)):
                 raise ViolationError(f"{kind} was told of {subject} in another order than that of the log")
             latest[subject] = place
