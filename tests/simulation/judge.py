@@ -6,17 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.msgpack import encode
-
 from node.journal import Entry
 from node.membership import ENTRY_PREFIX, Configuration, decode_entry
 from statemachine.records import Booking
-from statemachine.snapshot import table_checksums
 from statemachine.state import State
 from tests.simulation.member import EPOCH_MS, SimNode, ViolationError
 
 if TYPE_CHECKING:
-    from node.core import Core
     from tests.simulation.clients import Operation
     from tests.simulation.product import Product
     from tests.simulation.world import World
@@ -156,7 +152,7 @@ class Judge:
                 for core in cores
             }
             raise ViolationError(f"members did not converge: {described}")
-        if not self._equal_tables(cores):
+        if len({core.state.checksum() for core in cores}) != 1:
             raise ViolationError(
                 "members have equal digests and other tables"
             )  # a digest is of what was done, not of what there is
@@ -172,11 +168,6 @@ class Judge:
             if operation.outcome.ok:
                 self.must_hold(operation, state, "end")
         self._no_overlap(state)
-
-    def _equal_tables(self, cores: list[Core]) -> bool:
-        if self._world.older is not None:
-            return len(_sums_since(cores)) == 1
-        return len({core.state.checksum() for core in cores}) == 1
 
     def kept(self, product: Product) -> None:
         """After everything else: what the people of the whole product were promised."""
@@ -198,15 +189,3 @@ class Judge:
                 if place in taken:
                     raise ViolationError(f"{booking.id} and {taken[place]} overlap")
                 taken[place] = booking.id
-
-
-def _sums_since(cores: list[Core]) -> set[tuple[object, ...]]:
-    """Of all tables, with the feed from where all members have it: files of an older program hold none of what was before them."""
-    begin = max(core.state.feed.lost_through for core in cores)
-    sums = set()
-    for core in cores:
-        of_table = table_checksums(core.state)
-        del of_table["feed"]
-        feed = core.state.feed
-        sums.add((*of_table.values(), encode(feed.after(begin, len(feed)))))
-    return sums

@@ -61,8 +61,8 @@ class Sinks:
         self._world.at(self.rng.uniform(*PHASE_SECONDS), self._change)
 
     def attend(self, node: SimNode) -> None:
-        """A member has started: it has an outbox from now on."""
-        if self._world.settings.sinks:
+        """A member has started: it has an outbox from now on. Without sinks that does nothing but begin the feed of an older cluster."""
+        if self._world.settings.sinks or self._world.older is not None:
             desk = Desk(self, node)
             self._world.at(self.rng.uniform(0, LOOK_SECONDS), desk.look)
 
@@ -152,7 +152,7 @@ class Desk:
         self._node = node
         self._world = node.world
         self._pipeline = node.pipeline
-        wants = dict.fromkeys(KINDS, lambda *_: True)
+        wants = dict.fromkeys(KINDS if self._world.settings.sinks else (), lambda *_: True)
         self.outbox = Outbox(wants, lambda *_: {}, sinks.rng, AWAY_CAP_SECONDS)  # type: ignore[arg-type]  # KINDS are kinds
         self._leading = 0  # how often it has begun to: answers to an earlier one are nobody's
 

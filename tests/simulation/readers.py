@@ -33,7 +33,7 @@ class _Reader:
         self.name = f"reader {number}"
         self.node: SimNode | None = None
         self.boots = -1
-        self.place: Place | None = None
+        self.place: Place = BEGINNING
         self.begun_at: Place = BEGINNING
         self.told: list[Told] = []
 
@@ -49,9 +49,8 @@ class Readers:
         self.moves = 0
 
     def start(self) -> None:
-        """Begin with the first event there is; where data are there already, with what happens from now on."""
+        """Begin with the first event there is."""
         for reader in self._readers:
-            reader.place = BEGINNING if self._world.older is None else None
             self._later(reader)
 
     def _later(self, reader: _Reader) -> None:
@@ -65,11 +64,8 @@ class Readers:
         if lost or self._rng.random() < MOVE_SHARE:
             self._connect(reader)
         elif node is not None and node.core is not None and self._may_tell(node):
-            assert reader.place is not None
             if reader.place < node.core.state.feed.lost_through:
-                reader.node = (
-                    None  # it was sent a file of an older program meanwhile; going on tells whether it may
-                )
+                reader.node = None  # the feed has begun meanwhile; going on tells whether it may have
                 return
             self._read(reader, node.core.state.feed)
 
@@ -88,29 +84,24 @@ class Readers:
         core = node.core
         if core is None or not self._may_tell(node):
             return
-        if core.applied_index < (1 if reader.place is None else reader.place[0]):
-            return
         asked = reader.place
+        if core.applied_index < asked[0] + (asked[1] == END_OF_ENTRY):
+            return  # as a request waits for its read index; where the feed begins is known from the next entry on
         begins, message = first_message(asked, core.state.feed)
-        if b"event: reset" in message and not self._before_the_files(asked, core.state.feed):
+        if b"event: reset" in message and not self._before_the_feed(asked, core.state.feed):
             self._complain(f"{reader.name} is told by {node.node_id} that its place {asked} is unknown")
             return
-        if asked is None or b"event: reset" in message:
+        if b"event: reset" in message:
             reader.begun_at, reader.told = begins, []
         reader.place, reader.node, reader.boots = begins, node, node.boots
         self.moves += 1
 
-    def _before_the_files(self, asked: Place | None, feed: Feed) -> bool:
-        """Whether a place cannot be known because a member began with a file of an older program, which has no feed: this one
-        does not reach back to it, or it is the end of the file that another one began with.
-        """
-        if self._world.older is None or asked is None:
-            return False
-        return asked < feed.lost_through or asked[1] == END_OF_ENTRY
+    def _before_the_feed(self, asked: Place, feed: Feed) -> bool:
+        """Whether a reader stood there before there was a feed: a cluster of an older program begins one with an entry, once."""
+        return self._world.older is not None and asked == BEGINNING and feed.lost_through > BEGINNING
 
     @staticmethod
     def _read(reader: _Reader, feed: Feed, limit: int = BATCH_EVENTS) -> None:
-        assert reader.place is not None
         batch = feed.after(reader.place, limit)
         reader.told += batch
         if batch:
@@ -122,9 +113,9 @@ class Readers:
     def judge(self, feed: Feed) -> None:
         """At the end, when all members are equal: `feed` is theirs. Raises ViolationError."""
         committed = self._world.judge.has_committed
+        if not feed.is_open:
+            self._complain("it was never begun")
         for reader in self._readers:
-            if reader.place is None:
-                continue
             self._read(reader, feed, len(feed))
             wanted = feed.after(reader.begun_at, len(feed))
             if (told := _forgetting(reader.told, feed)) != (wanted := _forgetting(wanted, feed)):

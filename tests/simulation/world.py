@@ -181,10 +181,9 @@ class World:
         self.timeline.run_until(self.settings.fault_seconds + self.settings.calm_seconds)
         self.judge.end()
         self.witness.judge()
-        feeds = [node.core.state.feed for node in self.nodes.values() if node.core is not None]
         self.readers.judge(
-            min(feeds, key=lambda feed: feed.lost_through)
-        )  # the longest, if some began with old files
+            next(node.core.state.feed for node in self.nodes.values() if node.core is not None)
+        )
         if self.product is not None:
             self.judge.kept(self.product)
         self.sinks.judge()
