@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from client.aio import Client
 from client.errors import DeskraftError
 from tests.integration.cluster import ADMIN_LOGIN, ADMIN_PASSWORD, ProcessCluster, running_cluster
+from tests.integration.raw import PASSWORD
 from tests.node.couriers.receiver import Receiver, receiving
 
 WRITERS = 8
@@ -42,15 +44,14 @@ class Verdict:
 class _Load:
     """Books one place after the other, each somewhere else."""
 
-    def __init__(self, client: Client, wanted: int) -> None:
-        self._client = client
+    def __init__(self, wanted: int) -> None:
         self._wanted = wanted
         self._next = 0
         self.allowed = 0  # so many may be asked for by now: the load is to last for all of the kills
         self.done = 0
 
-    async def write(self) -> None:
-        """One writer. What the client does not learn is the feed's to tell."""
+    async def write(self, client: Client) -> None:
+        """One writer, a person of their own: keys are limited for each. What the client does not learn is the feed's to tell."""
         while self._next < self._wanted:
             if self._next >= self.allowed:
                 await asyncio.sleep(0.02)
@@ -59,9 +60,9 @@ class _Load:
             seat, slot = SEATS[number % len(SEATS)], number // len(SEATS)
             start = FIRST_DAY + timedelta(days=slot // HOURS, hours=slot % HOURS)
             try:
-                booking = await self._client.book("hq", seat, start)
+                booking = await client.book("hq", seat, start)
                 if number % 5 == 0:
-                    await self._client.cancel(booking.id)
+                    await client.cancel(booking.id)
             except DeskraftError:
                 await asyncio.sleep(0.1)
             self.done += 1
@@ -72,11 +73,18 @@ async def run(folder: Path, kills: int, bookings: int, tell: Callable[[str], Non
     began = time.monotonic()
     async with receiving() as receiver:
         extra = {"outbox": {"webhook_allow": [f"127.0.0.1:{receiver.port}"]}}
-        async with running_cluster(folder, extra=extra) as cluster, Client(cluster.urls) as admin:
+        async with (
+            running_cluster(folder, extra=extra) as cluster,
+            Client(cluster.urls) as admin,
+            AsyncExitStack() as people,
+        ):
             await admin.login(ADMIN_LOGIN, ADMIN_PASSWORD)
             hook = await admin.webhooks.create(receiver.url, types=["deskraft.booking"])
-            load = _Load(admin, bookings)
-            writers = [asyncio.create_task(load.write()) for _ in range(WRITERS)]
+            load = _Load(bookings)
+            writers = [
+                asyncio.create_task(load.write(await _person(people, cluster, number)))
+                for number in range(WRITERS)
+            ]
             for number in range(kills):
                 before, load.allowed = load.allowed, (number + 1) * bookings // (kills + 1)
                 await _progress(load, (before + load.allowed) // 2)
@@ -93,6 +101,13 @@ async def run(folder: Path, kills: int, bookings: int, tell: Callable[[str], Non
     once = len({each["id"] for each in arrived})
     seconds = round(time.monotonic() - began, 1)
     return Verdict(kills, bookings, len(committed), once, len(arrived) - once, seconds, tuple(complaints))
+
+
+async def _person(people: AsyncExitStack, cluster: ProcessCluster, number: int) -> Client:
+    client = await people.enter_async_context(Client(cluster.urls))
+    await client.register(f"writer{number}", PASSWORD)
+    await client.login(f"writer{number}", PASSWORD)
+    return client
 
 
 async def _progress(load: _Load, count: int) -> None:

@@ -230,8 +230,14 @@ class Life:
         self.ask(Change("replace", node.node_id, disk=disk), dice, done)
 
     def finish(self) -> None:
-        """The faults are over: whoever belongs to the cluster is started (lost disks are still being replaced)."""
+        """The faults are over: whoever belongs to the cluster is started (lost disks are still being replaced). A machine whose disk was lost and
+        that was removed before it met anybody may know none of those who are left: nobody can tell it, so its operator ends it.
+        """
         for node_id, node in sorted(self._world.nodes.items()):
+            core = node.core
+            if core is not None and core.journal.last_index == 1 and not self.belongs(node_id):
+                self._world.note(f"operator: {node_id} is switched off: it has nothing, and is no member")
+                node.crash()
             if not node.alive and node_id not in self._lost and self.belongs(node_id):
                 if node.stopped_because is not None or node.never_started:
                     self._join(node)
