@@ -46,6 +46,16 @@ async def _fall_and_return(cluster: ProcessCluster, load: Load, victim: NodeProc
     await load.progress(SOME_ANSWERS)
 
 
+def _is_tidy(folder: Path) -> bool:
+    """Whether a member keeps no more than it needs. What a new snapshot replaces goes a moment after it is published."""
+    files = [path.name for path in folder.iterdir()]
+    return (
+        1 <= sum(name.endswith(".dsk") for name in files) <= 2
+        and sum(name.startswith("journal-") for name in files) <= SEGMENTS_ALLOWED
+        and not [name for name in files if name.endswith(".part")]
+    )
+
+
 async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     """Under constant load the leader is killed and comes back, then a follower, then all three at once, more than once: with one down the
     others serve reads and writes; in the end every answer that anybody got holds on every node, digests are equal, no
@@ -131,13 +141,7 @@ async def test_a_member_left_far_behind_installs_a_snapshot(tmp_path: Path) -> N
             assert len(await ada.all_bookings(node, stale=True)) == made, node.id
 
             async def tidy(folder: Path = node.data_dir) -> bool:
-                """A snapshot may have been published just now: what it replaces goes a moment later."""
-                files = [path.name for path in folder.iterdir()]
-                return (
-                    1 <= sum(name.endswith(".dsk") for name in files) <= 2
-                    and sum(name.startswith("journal-") for name in files) <= SEGMENTS_ALLOWED
-                    and not [name for name in files if name.endswith(".part")]
-                )
+                return _is_tidy(folder)
 
             await cluster.wait_until(tidy, TIDY_SECONDS, f"{node.id} keeps more files than it needs")
         cluster.assert_no_traceback()
