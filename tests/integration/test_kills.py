@@ -47,10 +47,10 @@ async def _fall_and_return(cluster: ProcessCluster, load: Load, victim: NodeProc
 
 
 def _is_tidy(folder: Path) -> bool:
-    """Whether a member keeps no more than it needs. What a new snapshot replaces goes a moment after it is published."""
+    """Whether a member keeps no more than it needs: two snapshots, and one that was being fetched when the newest was written."""
     files = [path.name for path in folder.iterdir()]
     return (
-        1 <= sum(name.endswith(".dsk") for name in files) <= 2
+        1 <= sum(name.endswith(".dsk") for name in files) <= 3
         and sum(name.startswith("journal-") for name in files) <= SEGMENTS_ALLOWED
         and not [name for name in files if name.endswith(".part")]
     )
