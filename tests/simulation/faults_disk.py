@@ -52,7 +52,7 @@ def _bit_rot(world: World, fault: Fault, victim: SimNode, _dice: random.Random) 
     victim.crash()
     image = victim.disk.image()
     flipped = victim.disk.rot()
-    if flipped is not None:
+    if flipped is not None and victim.had_identity:
         world.faults.rotten += 1
         try:
             looked_at = _copy(victim.disk.image())  # on a sound machine, where nobody is armed

@@ -210,6 +210,8 @@ class Life:
         node_id = victim.node_id
         if node_id not in configuration.by_id or not self._may_lose_a_disk(configuration):
             return
+        if not victim.had_identity:
+            return  # it was added and died before it was anybody: there is no disk to name
         self._lost.add(node_id)
         disk = victim.identity.incarnation
         victim.crash()

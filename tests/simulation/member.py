@@ -71,6 +71,7 @@ class SimNode:
         self.stopped_because: str | None = None
         self.no_place = False  # it stopped because the cluster has no place for it any more
         self.never_started = True
+        self.had_identity = False  # a machine may die before its first start has given it one
         self.wants_vote = True
         self.joined_by: Placed | None = None  # what a member that joins a living cluster was told
         self.changes: dict[int, Callable[[Changed], None]] = {}
@@ -122,6 +123,7 @@ class SimNode:
             self.joined_by or Placed(0, birth(addresses)),
             lambda: f"{self.node_id}.{self.boots}",
         )
+        self.had_identity = True
         opened = storage.open_storage(self.disk, self.identity, self.world.settings.segment_bytes)
         self.log = opened.log
         self.durable_index = opened.journal.last_index
