@@ -8,22 +8,24 @@ is decided by the log, so that a repeated request meets its first answer and not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from api.answers import raw_json_answer
-from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, STATUS, WHEN, Call
+from api.calls import CURSOR, DEFAULT_LIMIT, FROM, LIMIT, SPACE, STATUS, TO, WHEN, Call
 from api.exchange import Exchange
 from api.problems import Refusal, parameter_refusal
 from api.shapes import Body, BookingBody, BookingsView, BookingView, ReasonBody
-from api.timegrid import cell_of_instant
+from api.timegrid import cell_of_instant, zone_of
 from api.views import booking_etag, etag, status_at
 from api.wishes import carried_out, refusal_of, wish
 from statemachine.commands import BookSeat, CancelBooking, CancelBookingBecause, CancelUnchanged
 from statemachine.outcomes import Outcome
-from statemachine.records import CELL_MS, Booking, Space
+from statemachine.records import CELL_MS, CELL_SECONDS, Booking, Space
 from statemachine.state import State
 
 MAX_SCANNED_BOOKINGS = 5_000  # for one page; a filter that finds little gives a short page and a cursor
@@ -137,6 +139,7 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
     now_ms = exchange.services.replica.now_ms()
     texts = exchange.services.booking_texts
     when, wanted_status = query.get("when"), query.get("status")
+    where_and_when = _filter(query)
     items: list[bytes] = []
     position = begin
     while position > max(0, begin - MAX_SCANNED_BOOKINGS) and len(items) < limit:
@@ -147,10 +150,31 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
             continue
         if when is not None and (booking.end_cell * CELL_MS <= now_ms) != (when == "past"):
             continue
+        if not where_and_when(booking, state):
+            continue
         items.append(texts.text(booking, state, status))
     cursor = f"{position}.{ids[position]}" if position > 0 else None
     extra = [("Link", next_link(exchange, cursor))] if cursor else []
     return raw_json_answer(texts.page(items, cursor), exchange.index, extra=extra)
+
+
+def _filter(query: Mapping[str, Any]) -> Callable[[Booking, State], bool]:
+    """Whether a booking is in the asked space and begins on the asked days of its space. Without such a question nothing
+    is worked out: the pages of most readers have none.
+    """
+    space_id, first, last = query.get("space_id"), query.get("from"), query.get("to")
+
+    def fits(booking: Booking, state: State) -> bool:
+        if space_id is not None and booking.space_id != space_id:
+            return False
+        if first is None and last is None:
+            return True
+        space = state.spaces.get(booking.space_id)
+        zone = zone_of(space.timezone if space else "UTC")
+        day = datetime.fromtimestamp(booking.start_cell * CELL_SECONDS, zone).date()
+        return (first is None or first <= day) and (last is None or day <= last)
+
+    return fits
 
 
 def position_before(ids: Sequence[str], cursor: str) -> int:
@@ -204,7 +228,7 @@ CANCEL_PROBLEMS = (
     "unavailable",
     "outcome-unknown",
 )
-PAGE_PARAMETERS = (WHEN, STATUS, LIMIT, CURSOR)
+PAGE_PARAMETERS = (WHEN, STATUS, SPACE, FROM, TO, LIMIT, CURSOR)
 
 CALLS = (
     Call(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email.utils import format_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 from api.problems import parameter_refusal
-from api.shapes import Body
+from api.shapes import MAX_NAME_CHARACTERS, Body
 from api.timegrid import FIRST_YEAR, LAST_YEAR, parse_date
 
 if TYPE_CHECKING:
@@ -137,13 +137,25 @@ def _parse_cursor(text: str) -> str:
     return text
 
 
-def _parse_day(text: str) -> Any:
-    day = parse_date(text)
-    if day is None:
-        raise parameter_refusal(
-            "date", f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}"
-        )
-    return day
+def day_parameter(name: str, description: str, *, required: bool) -> Parameter:
+    """A parameter that takes a local date."""
+
+    def parse(text: str) -> date:
+        day = parse_date(text)
+        if day is None:
+            raise parameter_refusal(
+                name, f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}"
+            )
+        return day
+
+    schema = {"type": "string", "format": "date", "examples": ["2026-12-01"]}
+    return Parameter(name, description, schema, parse, required=required)
+
+
+def _parse_space(text: str) -> str:
+    if not text or len(text) > MAX_NAME_CHARACTERS:
+        raise parameter_refusal("space_id", "is not the id of a space")
+    return text
 
 
 CONSISTENCY = choice(
@@ -163,13 +175,15 @@ CURSOR = Parameter(
     {"type": "string", "maxLength": MAX_CURSOR_CHARACTERS},
     _parse_cursor,
 )
-DATE = Parameter(
-    "date",
-    "A day, local to the space.",
-    {"type": "string", "format": "date", "examples": ["2026-12-01"]},
-    _parse_day,
-    required=True,
+DATE = day_parameter("date", "A day, local to the space.", required=True)
+SPACE = Parameter(
+    "space_id",
+    "Only this space.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
+    _parse_space,
 )
+FROM = day_parameter("from", "Only what begins on this day of its space or later.", required=False)
+TO = day_parameter("to", "Only what begins on this day of its space or earlier.", required=False)
 WHEN = choice("when", ("upcoming", "past"), "Whether the booking's end is still to come.")
 STATUS = choice(
     "status", ("confirmed", "cancelled", "completed", "released"), "Only bookings with this status."

@@ -23,11 +23,11 @@ from api.people_shapes import (
     EraseBody,
     ExportView,
     ProfileView,
-    SeriesExportView,
     SessionsView,
     SessionView,
 )
 from api.problems import Refusal
+from api.series import SeriesRecordView, record_view
 from api.shapes import Body, BookingView, EmptyBody
 from api.timegrid import rfc3339_of_ms, zone_of
 from api.views import booking_view, status_at
@@ -106,14 +106,11 @@ async def export(exchange: Exchange, _: None) -> web.Response:
     return json_answer(view, exchange.index, extra=extra)
 
 
-def _series(state: State, user: User, booking_ids: Sequence[str]) -> list[SeriesExportView]:
+def _series(state: State, user: User, booking_ids: Sequence[str]) -> list[SeriesRecordView]:
     """The series whose first bookings are among these."""
     found = frozenset(booking_ids)
-    zone = zone_of(UTC)
     return [
-        SeriesExportView(each.id, each.rule, rfc3339_of_ms(each.created_at_ms, zone), list(each.booking_ids))
-        for each in state.series_by_user.get(user.id, ())
-        if each.booking_ids[0] in found
+        record_view(each) for each in state.series_by_user.get(user.id, ()) if each.booking_ids[0] in found
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from api.series import SeriesRecordView
 from api.shapes import Body, BookingView
 from api.waitlist import WaitingView
 from node.mail_addresses import MAX_ADDRESS_CHARACTERS
@@ -67,15 +68,6 @@ class ProfilesView(Struct, frozen=True):
     next: str | None
 
 
-class SeriesExportView(Struct, frozen=True):
-    """A series: what it was made from, and which bookings it made."""
-
-    id: str
-    rrule: str
-    created_at: str
-    booking_ids: list[str]
-
-
 class NotificationsBody(Body, frozen=True):
     """What I want to hear. It replaces what I wanted before."""
 
@@ -119,7 +111,7 @@ class ExportView(Struct, frozen=True):
     notifications: NotificationsView
     sessions: list[SessionView]
     bookings: list[BookingView]
-    series: list[SeriesExportView]
+    series: list[SeriesRecordView]
     waiting: list[WaitingView]
     next: str | None
 

@@ -15,12 +15,11 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.answers import content_answer, json_answer
-from api.calls import Call, Parameter, choice
+from api.calls import Call, Parameter, choice, day_parameter
 from api.exchange import Exchange
 from api.members import administrator
 from api.problems import Refusal, parameter_refusal
 from api.tally import HOURS, Count, Tally, tally_of
-from api.timegrid import FIRST_YEAR, LAST_YEAR, parse_date
 from statemachine.records import Space
 from statemachine.state import State
 
@@ -165,19 +164,6 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _date_parameter(name: str, description: str) -> Parameter:
-    def parse(text: str) -> date:
-        day = parse_date(text)
-        if day is None:
-            raise parameter_refusal(
-                name, f"must be a date such as 2026-12-01, from {FIRST_YEAR} to {LAST_YEAR}"
-            )
-        return day
-
-    schema = {"type": "string", "format": "date", "examples": ["2026-12-01"]}
-    return Parameter(name, description, schema, parse, required=True)
-
-
 def _parse_space(text: str) -> str:
     if not text:
         raise parameter_refusal("space_id", "must not be empty")
@@ -198,8 +184,8 @@ CALLS = (
                 {"type": "string"},
                 _parse_space,
             ),
-            _date_parameter("from", "The first day, local to the space."),
-            _date_parameter("to", "The last day, included."),
+            day_parameter("from", "The first day, local to the space.", required=True),
+            day_parameter("to", "The last day, included.", required=True),
             choice(
                 "by", ("hour", "day", "seat", "space", "weekday-hour"), "What a row is; `day` when left out."
             ),

@@ -9,22 +9,25 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from api.answers import json_answer
-from api.bookings import BOOK_PROBLEMS, CANCEL_PROBLEMS
-from api.calls import Call
+from api.bookings import BOOK_PROBLEMS, CANCEL_PROBLEMS, next_link, position_before
+from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, Call, choice
 from api.exchange import Exchange
 from api.ids import uuid7
 from api.problems import Refusal
 from api.recurring import MAX_RULE_CHARACTERS, Occurrences, occurrences, parse_rule
 from api.shapes import AlternativeView, BookingView, Name, ReasonBody
-from api.timegrid import cell_of_instant, rfc3339_of_cell, zone_of
+from api.timegrid import cell_of_instant, rfc3339_of_cell, rfc3339_of_ms, zone_of
 from api.views import booking_view, etag, status_at, views_of
 from api.wishes import WishBody, carried_out, limits_of, local_of, refusal_of, wish
 from statemachine.commands import BookSeries, CancelSeries
 from statemachine.limits import MAX_SERIES_BOOKINGS
-from statemachine.records import CELL_SECONDS, Planned, Space, Together
+from statemachine.records import CELL_MS, CELL_SECONDS, Planned, Series, Space, Together
 from statemachine.state import State
 
 SERIES_PATH = "/api/v1/series/"
+MAX_SCANNED_SERIES = 200  # for one page, each with up to MAX_SERIES_BOOKINGS bookings to look at
+
+SERIES_WHEN = choice("when", ("upcoming", "past"), "Whether a booking of it is still to come.")
 
 
 class SeriesBody(WishBody, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +72,22 @@ class SeriesView(Struct, frozen=True):
     user_id: str
     rrule: str
     items: list[BookingView]
+
+
+class SeriesRecordView(Struct, frozen=True):
+    """A series: what it was made from, and which bookings it made."""
+
+    id: str
+    rrule: str
+    created_at: str
+    booking_ids: list[str]
+
+
+class SeriesPageView(Struct, frozen=True):
+    """A page of series, newest first; `next` is the cursor of the next page."""
+
+    items: list[SeriesRecordView]
+    next: str | None
 
 
 class RestBody(ReasonBody, frozen=True, omit_defaults=True):
@@ -157,6 +176,39 @@ async def get(exchange: Exchange, _: None) -> web.Response:
     return json_answer(view, exchange.index, extra=(etag(series.revision, shown),))
 
 
+async def mine(exchange: Exchange, _: None) -> web.Response:
+    """The user's series, newest first, a page at a time."""
+    identity = exchange.identity()
+    state = await exchange.read_state()
+    user = exchange.user_of(state, identity)
+    query = exchange.query
+    limit, when = query.get("limit", DEFAULT_LIMIT), query.get("when")
+    every = state.series_by_user.get(user.id, ())
+    ids = [series.id for series in every]
+    begin = position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
+    now_ms = exchange.services.replica.now_ms()
+    items: list[SeriesRecordView] = []
+    position = begin
+    while position > max(0, begin - MAX_SCANNED_SERIES) and len(items) < limit:
+        position -= 1
+        if when is None or _is_past(state, every[position], now_ms) == (when == "past"):
+            items.append(record_view(every[position]))
+    cursor = f"{position}.{ids[position]}" if position > 0 else None
+    extra = [("Link", next_link(exchange, cursor))] if cursor else []
+    return json_answer(SeriesPageView(items, cursor), exchange.index, extra=extra)
+
+
+def record_view(series: Series) -> SeriesRecordView:
+    """A series without its bookings."""
+    made_at = rfc3339_of_ms(series.created_at_ms, zone_of("UTC"))
+    return SeriesRecordView(series.id, series.rule, made_at, list(series.booking_ids))
+
+
+def _is_past(state: State, series: Series, now_ms: int) -> bool:
+    bookings = (state.bookings[each] for each in series.booking_ids)
+    return all(each.status != "confirmed" or each.end_cell * CELL_MS <= now_ms for each in bookings)
+
+
 async def cancel(exchange: Exchange, body: RestBody) -> web.Response:
     """`POST /api/v1/series/{series_id}/cancel`."""
     series_id = exchange.request.match_info["series_id"]
@@ -186,6 +238,15 @@ CALLS = (
         {201: PlannedView},
         body=SeriesBody,
         problems=(*BOOK_PROBLEMS, "nonexistent-time", "ambiguous-time"),
+    ),
+    Call(
+        "GET",
+        "/api/v1/series",
+        "My series, newest first",
+        mine,
+        {200: SeriesPageView},
+        query=(SERIES_WHEN, LIMIT, CURSOR),
+        problems=("invalid-parameter", "unavailable"),
     ),
     Call(
         "GET",

@@ -181,6 +181,22 @@ class Series(Struct, frozen=True):
     items: list[Booking]
 
 
+class SeriesRecord(Struct, frozen=True):
+    """A series: what it was made from, and which bookings it made."""
+
+    id: str
+    rrule: str
+    created_at: datetime
+    booking_ids: list[str]
+
+
+class SeriesPage(Struct, frozen=True):
+    """A page of series, newest first; `next` is the cursor of the next page."""
+
+    items: list[SeriesRecord]
+    next: str | None = None
+
+
 class GivenUp(Struct, frozen=True):
     """What was cancelled of a series, and what could not be any more."""
 

@@ -18,6 +18,7 @@ from client.answers import (
     GivenUp,
     Planned,
     Series,
+    SeriesPage,
     Step,
     Steps,
     Waiting,
@@ -94,6 +95,13 @@ class Bookings(Ground):
         """A series of one's own. Raises Refused with status 404."""
         return await self._read(f"/api/v1/series/{quote(series_id, safe='')}", Series, signed=True)
 
+    async def series_page(
+        self, *, when: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> SeriesPage:
+        """One page of one's series, newest first; `when` is "upcoming" or "past"."""
+        query = {"when": when, "limit": limit, "cursor": cursor}
+        return await self._read("/api/v1/series", SeriesPage, query, signed=True)
+
     async def cancel_series(
         self, series_id: str, *, from_booking_id: str | None = None, reason: str = "", key: str | None = None
     ) -> GivenUp:
@@ -155,11 +163,15 @@ class Bookings(Ground):
         *,
         when: str | None = None,
         status: str | None = None,
+        space_id: str | None = None,
+        first: str | None = None,
+        last: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> BookingPage:
-        """One page of one's bookings; `when` is "upcoming" or "past"."""
-        query = {"when": when, "status": status, "limit": limit, "cursor": cursor}
+        """One page of one's bookings; `when` is "upcoming" or "past", `first` and `last` are days on which they begin."""
+        narrowed = {"when": when, "status": status, "space_id": space_id, "from": first, "to": last}
+        query = {**narrowed, "limit": limit, "cursor": cursor}
         return await self._read("/api/v1/bookings", BookingPage, query, signed=True)
 
     async def bookings(

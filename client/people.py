@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from client.answers import Booking, Waiting
+from client.answers import Booking, SeriesRecord, Waiting
 from client.blocking import Blocking, call, items
 
 if TYPE_CHECKING:
@@ -55,15 +55,6 @@ class Profile(Struct, frozen=True):
 class _Profiles(Struct, frozen=True):
     items: list[Profile]
     next: str | None = None
-
-
-class SeriesRecord(Struct, frozen=True):
-    """A series: what it was made from, and which bookings it made."""
-
-    id: str
-    rrule: str
-    created_at: datetime
-    booking_ids: list[str]
 
 
 MAIL_KINDS = ("confirmed", "moved", "cancelled", "released", "affected", "promoted")

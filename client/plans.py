@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client import completing, drawing, invocation, offers
-from client.answers import Alternative, Booking, Planned, Series, Space, Step, Wish
+from client.answers import Alternative, Booking, Planned, Series, SeriesRecord, Space, Step, Wish
 from client.errors import Refused
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ def series() -> None:
     \b
     Examples:
       deskraft series book A1 2026-12-01 10:00 --rule "FREQ=WEEKLY;COUNT=8"
+      deskraft series list
       deskraft series show SERIES
       deskraft series cancel SERIES --from BOOKING
     """
@@ -283,6 +284,37 @@ def series_book(
     click.echo(
         f"Give up what is left of it with: deskraft series cancel {planned.id}{invocation.server_option()}"
     )
+
+
+@series.command("list")
+@click.option("--all", "past_too", is_flag=True, help="Also those of which nothing is to come.")
+@invocation.everywhere
+def series_list(past_too: bool) -> None:
+    """Your series, newest first.
+
+    \b
+    Example:
+      deskraft series list
+    """
+
+    async def work(client: Client) -> list[SeriesRecord]:
+        items: list[SeriesRecord] = []
+        cursor: str | None = None
+        while True:
+            page = await client.series_page(when=None if past_too else "upcoming", cursor=cursor)
+            items += page.items
+            cursor = page.next
+            if cursor is None:
+                return items
+
+    items = invocation.run(work)
+    if invocation.wants_json():
+        invocation.print_json({"items": items})
+        return
+    for each in items:
+        click.echo(f"{each.id}  {each.rrule}  {len(each.booking_ids)} bookings")
+    if not items:
+        click.echo("No series.")
 
 
 @series.command("show")

@@ -152,6 +152,7 @@ class Client(Blocking):
     history_page = call(aio.Client.history_page)
     plan = call(aio.Client.plan)
     series = call(aio.Client.series)
+    series_page = call(aio.Client.series_page)
     cancel_series = call(aio.Client.cancel_series)
     wait_for = call(aio.Client.wait_for)
     waiting = call(aio.Client.waiting)

@@ -171,6 +171,7 @@ SCENARIO = (
     Step("move", 2, "POST", "/api/v1/bookings/{basket_id}/move", {"starts_at": "2030-12-09T11:00:00+01:00"}, "ada"),
     Step("booking-history", 0, "GET", "/api/v1/bookings/{basket_id}/history", user="ada"),
     Step("series", 1, "POST", "/api/v1/series", SERIES, "ada", keep={"series_id": _is("id")}, expect=201),
+    Step("series-mine", 1, "GET", "/api/v1/series?when=upcoming", user="ada"),
     Step("series-one", 2, "GET", "/api/v1/series/{series_id}", user="ada"),
     Step("series-cancel", 0, "POST", "/api/v1/series/{series_id}/cancel", {"reason": "The project is over"}, "ada"),
     Step("waitlist-join", 1, "POST", "/api/v1/waitlist", WAITING, "bob", keep={"waiting_id": _is("id")}, expect=201),

@@ -38,6 +38,39 @@ async def test_a_basket_is_booked_whole(node: Node) -> None:
     assert len(page["items"]) == 2
 
 
+async def test_series_and_bookings_are_listed_by_what_is_asked(node: Node) -> None:
+    """Pages of one's own series, and bookings by space and by the local days on which they begin."""
+    token = await node.user()
+    weekly = place("A1", TEN, rrule="FREQ=WEEKLY;COUNT=2")
+    made = [
+        await (await node.post("/api/v1/series", {**weekly, "seat_id": seat}, token)).json()
+        for seat in ("A1", "A2")
+    ]
+    first, second = (
+        {"id": each["id"], "ids": [day["booking"]["id"] for day in each["items"]]} for each in made
+    )
+    page = await (await node.get("/api/v1/series?when=upcoming&limit=1", token)).json()
+    assert [(each["id"], each["booking_ids"]) for each in page["items"]] == [(second["id"], second["ids"])]
+    rest = await (await node.get(f"/api/v1/series?when=upcoming&cursor={page['next']}", token)).json()
+    assert ([each["id"] for each in rest["items"]], rest["next"]) == ([first["id"]], None)
+    assert (await node.post(f"/api/v1/series/{second['id']}/cancel", None, token)).status == 200
+    for when, expected in (("past", second), ("upcoming", first)):
+        page = await (await node.get(f"/api/v1/series?when={when}", token)).json()
+        assert [each["id"] for each in page["items"]] == [expected["id"]]
+    await expect_problem(await node.get("/api/v1/series?cursor=x", token), 422, "invalid-parameter")
+
+    for query, expected_ids in (
+        ("from=2026-12-02", [second["ids"][1], first["ids"][1]]),
+        ("to=2026-12-01&space_id=hq", [second["ids"][0], first["ids"][0]]),
+        ("from=2026-12-08&to=2026-12-08&status=confirmed", [first["ids"][1]]),
+        ("space_id=elsewhere", []),
+    ):
+        page = await (await node.get(f"/history?{query}", token)).json()
+        assert sorted(each["id"] for each in page["items"]) == sorted(expected_ids), query
+    for query in ("from=tomorrow", "space_id=", "to=2026-02-30"):
+        await expect_problem(await node.get(f"/history?{query}", token), 422, "invalid-parameter")
+
+
 async def test_a_basket_with_one_taken_tells_which(node: Node) -> None:
     token = await node.user()
     await booked(node, token, "A2")

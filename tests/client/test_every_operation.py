@@ -113,6 +113,7 @@ METHODS = {
     "GET /api/v1/bookings/{booking_id}/history": how("steps", "b1", command="steps"),
     "POST /api/v1/bookings/{booking_id}/checkin": how("check_in", "b1", command="checkin"),
     "POST /api/v1/series": how("plan", WISH, "FREQ=WEEKLY;COUNT=2", command="series book"),
+    "GET /api/v1/series": how("series_page", command="series list"),
     "GET /api/v1/series/{series_id}": how("series", "s1", command="series show"),
     "POST /api/v1/series/{series_id}/cancel": how("cancel_series", "s1", command="series cancel"),
     "POST /api/v1/waitlist": how("wait_for", "hq", command="waitlist join"),
