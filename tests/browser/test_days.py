@@ -4,51 +4,47 @@ by the clocks of the space; the browser's own zone plays no part.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, Page, expect
 
 from tests.api.conftest import PASSWORD, Node
-from tests.browser.chromium import CHROMIUM, NEEDED, Page, open_page
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import log_in
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason=NEEDED), pytest.mark.timeout(90)]
 HEADS = "[...document.querySelectorAll('#grid thead th')].slice(1).map((each) => each.textContent)"
 ROW = "[...document.querySelector('#grid tbody tr').cells].slice(1).map((each) => each.firstChild.className || 'free')"
 NAMES = "[...document.querySelectorAll('#grid [aria-label]')].map((each) => each.getAttribute('aria-label'))"
 
 
-@pytest.fixture
-async def page(node: Node, tmp_path: Path) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(node: Node, open_page: OpenPage) -> Page:
     """The page in Honolulu, in English, with Alice logged in."""
     await node.register("alice")
-    async with open_page(tmp_path / "profile", "Pacific/Honolulu") as opened:
-        url = str(node.client.make_url("/"))
-        await opened.open(url)
-        await opened.wait_for("document.readyState === 'complete' && location.protocol === 'http:'")
-        await opened.run("localStorage.setItem('language', 'en')")
-        await opened.open(url)
-        await opened.wait_for(
-            "document.documentElement?.lang === 'en' && document.querySelector('#space option') !== null"
-        )
-        await opened.run(
-            f"""byId = (id) => document.getElementById(id);
-            byId('login').value = 'alice'; byId('password').value = {PASSWORD!r};
-            byId('login-form').requestSubmit()"""
-        )
-        await opened.wait_for("document.querySelector('#grid tbody') !== null")
-        yield opened
+    opened = await open_page(str(node.client.make_url("/")), timezone="Pacific/Honolulu")
+    await log_in(opened, "alice", PASSWORD)
+    await expect(opened.locator("#grid tbody")).to_be_visible()
+    return opened
 
 
 async def draw(page: Page, space: str, day: str) -> list[str]:
     """The day's page of a space; the names of its slots."""
-    await page.run(
-        f"""byId('grid').replaceChildren(); byId('space').value = {space!r}; byId('date').value = {day!r};
-        byId('date').dispatchEvent(new Event('change'))"""
+    await page.evaluate(
+        """([space, day]) => {
+            const byId = (id) => document.getElementById(id);
+            byId('grid').replaceChildren(); byId('space').value = space; byId('date').value = day;
+            byId('date').dispatchEvent(new Event('change'));
+        }""",
+        [space, day],
     )
-    await page.wait_for("document.querySelector('#grid tbody') !== null && byId('notice').hidden")
-    heads: list[str] = await page.run(HEADS)
+    await expect(page.locator("#grid tbody")).to_be_visible()
+    await expect(page.locator("#notice")).to_be_hidden()
+    heads: list[str] = await page.evaluate(HEADS)
     return heads
+
+
+def cell(page: Page, at: int) -> Locator:
+    """The free cell at a place in the first row."""
+    return page.locator("#grid tbody tr").first.locator("td").nth(at).get_by_role("button")
 
 
 async def test_days_are_drawn_as_they_are(page: Page, node: Node) -> None:
@@ -69,37 +65,34 @@ async def test_days_are_drawn_as_they_are(page: Page, node: Node) -> None:
         answer = await node.get(f"/api/v1/spaces/{space}/availability?date={day}")
         told = [each["starts_at"][11:16] for each in (await answer.json())["slots"]]
         assert [head[:5] for head in heads] == told
-        names = await page.run(NAMES)
+        names = await page.evaluate(NAMES)
         assert len(names) == len(set(names)), "a screen reader can tell them apart"
-        assert len(await page.run(ROW)) == count
+        assert len(await page.evaluate(ROW)) == count
 
 
 async def test_the_hour_that_comes_twice_is_booked_as_chosen(page: Page) -> None:
     """The first of two two o'clocks: the choice, the notice, the page afterwards and the list say which."""
     heads = await draw(page, "berlin", "2027-10-31")
     assert heads.index("02:00 +02:00") == 2
-    await page.run("document.querySelector('#grid tbody tr').cells[3].firstChild.click()")
+    await cell(page, 2).click()
     said = "02:00–02:00 UTC+01:00 (Europe/Berlin, UTC+02:00)"
-    assert said in await page.run("byId('choice-text').textContent")
-    await page.run("byId('confirm').click()")
-    await page.wait_for("byId('notice').textContent.startsWith('Booked')")
-    assert said in await page.run("byId('notice').textContent")
-    assert (await page.run(ROW))[:5] == ["free", "free", "mine", "free", "free"]
-    await page.run("document.querySelector('[data-tab=\"mine\"]').click()")
-    await page.wait_for("byId('list').children.length === 1")
-    assert said in await page.run("byId('list').textContent")
+    await expect(page.locator("#choice-text")).to_contain_text(said)
+    await page.locator("#confirm").click()
+    await expect(page.locator("#notice")).to_contain_text(said)
+    assert (await page.evaluate(ROW))[:5] == ["free", "free", "mine", "free", "free"]
+    await page.locator("[data-tab=mine]").click()
+    await expect(page.locator("#list li")).to_contain_text([said])
 
 
 async def test_a_night_is_one_booking_on_two_pages(page: Page) -> None:
     """Three hours from eleven in the evening before the clocks go forward: told to their end, and drawn on both days."""
     heads = await draw(page, "berlin", "2027-03-27")
-    await page.run("byId('slots').value = '3'; byId('slots').dispatchEvent(new Event('input'))")
-    await page.run(f"document.querySelector('#grid tbody tr').cells[{len(heads)}].firstChild.click()")
+    await page.locator("#slots").fill("3")
+    await cell(page, len(heads) - 1).click()
     said = "23:00–03:00 UTC+02:00 (Europe/Berlin, UTC+01:00)"
-    assert said in await page.run("byId('choice-text').textContent")
-    await page.run("byId('confirm').click()")
-    await page.wait_for("byId('notice').textContent.startsWith('Booked')")
-    assert said in await page.run("byId('notice').textContent"), "the page has reckoned as the node does"
-    assert (await page.run(ROW))[-2:] == ["free", "mine"]
+    await expect(page.locator("#choice-text")).to_contain_text(said)
+    await page.locator("#confirm").click()
+    await expect(page.locator("#notice")).to_contain_text(said)  # the page has reckoned as the node does
+    assert (await page.evaluate(ROW))[-2:] == ["free", "mine"]
     await draw(page, "berlin", "2027-03-28")
-    assert (await page.run(ROW))[:3] == ["mine", "mine", "free"]
+    assert (await page.evaluate(ROW))[:3] == ["mine", "mine", "free"]
