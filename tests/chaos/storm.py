@@ -95,9 +95,9 @@ async def _strike(at: Field, plan: Plan, until: float) -> None:
                 under_way = {task for task in under_way if not task.done()}
                 continue
             name = at.rng.choice(plan.faults)
-            if under_way and (name not in ONE_MEMBER or name in ("rolling", "transfer")):
+            if under_way and not FAULTS[name].beside:
                 continue  # two of these would wait for each other
-            fault = FAULTS[name](at, at.rng.uniform(0.3, 1.0) * plan.every_seconds)
+            fault = FAULTS[name].strike(at, at.rng.uniform(0.3, 1.0) * plan.every_seconds)
             under_way.add(tasks.create_task(_one(fault)))
 
 
