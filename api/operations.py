@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from aiohttp import web
 
 from api import metrics
@@ -9,7 +11,8 @@ from api.answers import content_answer, json_answer
 from api.calls import Call
 from api.exchange import Exchange
 from api.problems import Refusal
-from api.shapes import LiveView, ReadyView
+from api.shapes import LiveView, ReadyView, SightingsView, SightingView
+from api.timegrid import rfc3339_of_ms
 from node.replica import ClusterStatus
 
 
@@ -17,6 +20,16 @@ async def cluster(exchange: Exchange, _: None) -> web.Response:
     """The cluster as this node sees it."""
     status = exchange.services.replica.status()
     return json_answer(status, status.applied_index)
+
+
+async def sightings(exchange: Exchange, _: None) -> web.Response:
+    """What this node has seen happen to the cluster."""
+    services = exchange.services
+    seen = [
+        SightingView(rfc3339_of_ms(each.at_ms, UTC), each.kind, each.member_id, each.term)
+        for each in services.replica.sightings()
+    ]
+    return json_answer(SightingsView(services.node_id, seen), services.replica.applied_index)
 
 
 async def livez(exchange: Exchange, _: None) -> web.Response:
@@ -47,6 +60,14 @@ CALLS = (
         "The cluster as this node sees it",
         cluster,
         {200: ClusterStatus},
+        access="node",
+    ),
+    Call(
+        "GET",
+        "/api/v1/cluster/sightings",
+        "What this node has seen happen to the cluster",
+        sightings,
+        {200: SightingsView},
         access="node",
     ),
     Call("GET", "/livez", "Whether the process is alive", livez, {200: LiveView}, access="node"),

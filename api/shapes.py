@@ -213,6 +213,22 @@ class SnapshotView(Struct, frozen=True):
     index: int
 
 
+class SightingView(Struct, frozen=True):
+    """A change that a node has seen: `member_id` leads `term`, is silent, or is heard (again); null where nobody leads."""
+
+    at: str
+    kind: Literal["started", "leads", "no-leader", "silent", "heard"]
+    member_id: str | None
+    term: int
+
+
+class SightingsView(Struct, frozen=True):
+    """What a node has seen happen to its cluster since it started, newest first."""
+
+    node_id: str
+    items: list[SightingView]
+
+
 class ReceiptView(Struct, frozen=True):
     """The digest of a node's state when entry `index` had been applied; the node knows those from `oldest` to `newest`."""
 

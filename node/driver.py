@@ -32,6 +32,7 @@ from node.membership import Introduction, Verdict
 from node.peers import Mesh, parse_address
 from node.pipeline import OnJournal, OnThread, Pause, Pipeline, Sequence, Work
 from node.secret import Secret
+from node.sightings import Sightings
 from node.snapshots import SnapshotHead
 from node.writer import JournalWriter
 from statemachine.state import State
@@ -97,6 +98,7 @@ class Driver:
         self.pipeline = Pipeline(
             self, disk, opened, identity.birth, config.snapshot_every_entries, time.monotonic
         )
+        self.sightings = Sightings(node_id, lambda: self.core.now_ms())
         self.writer = JournalWriter(opened.log, self.pipeline.synced, self.pipeline.fail)
         self._mesh = Mesh(
             cluster=config.cluster,
@@ -224,11 +226,12 @@ class Driver:
         self._tend_links()
         core = self.core
         leader = (core.leader_id, core.guard.term)
+        self.sightings.leader(*leader)
         if leader[0] is not None and leader != self._leader_seen:
             self._leader_seen = leader
             self.leader_changes += 1
             log.info("term %d: %s leads", leader[1], leader[0])
-        self._redial_silent(core)
+        self._look_at_peers(core)
         self._tell_who_is_missing(core)
         self._owner.turned(applied)
 
@@ -242,10 +245,12 @@ class Driver:
                     ", ".join(absent),
                 )
 
-    def _redial_silent(self, core: Core) -> None:
+    def _look_at_peers(self, core: Core) -> None:
         now = time.monotonic()
         for peer_id in core.others:
-            if core.reachable(peer_id) or peer_id not in core.linked:
+            reachable = core.reachable(peer_id)
+            self.sightings.peer(peer_id, reachable, core.guard.term)
+            if reachable or peer_id not in core.linked:
                 self._unreachable_since.pop(peer_id, None)
             elif now - self._unreachable_since.setdefault(peer_id, now) > REDIAL_AFTER_SECONDS:
                 del self._unreachable_since[peer_id]

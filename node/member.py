@@ -28,6 +28,7 @@ from node.replica import (
 )
 from node.requests import MAX_COMMAND_BYTES, Failure
 from node.secret import Secret
+from node.sightings import Sighting
 from statemachine.commands import (
     KEEP_CLIENT_KEY_MS,
     KEEP_NODE_KEY_MS,
@@ -349,6 +350,10 @@ class Member:
         if member_id == self.node_id:
             return core.journal.last_index
         return core.guard.match_index(member_id) if core.guard.leading else None
+
+    def sightings(self) -> list[Sighting]:
+        """See `Replica.sightings`."""
+        return self._driver.sightings.newest_first()
 
     def not_ready_because(self) -> str | None:
         """See `Replica.not_ready_because`."""

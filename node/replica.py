@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from node.backups import BackupHead
 from node.membership import Change
+from node.sightings import Sighting
 from statemachine.commands import Command
 from statemachine.outcomes import Outcome
 from statemachine.state import FrozenState, State
@@ -187,6 +188,10 @@ class Replica(Protocol):
 
     def status(self) -> ClusterStatus:
         """What this node knows of the cluster now, without asking anybody."""
+        ...
+
+    def sightings(self) -> list[Sighting]:
+        """What this node has seen happen to the cluster since its process began, newest first."""
         ...
 
     def not_ready_because(self) -> str | None:

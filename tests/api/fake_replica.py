@@ -23,6 +23,7 @@ from node.replica import (
     Statistics,
     UnavailableError,
 )
+from node.sightings import Sighting, Sightings
 from statemachine.commands import (
     KEEP_CLIENT_KEY_MS,
     KEEP_NODE_KEY_MS,
@@ -64,6 +65,7 @@ class FakeReplica:
             ),
         )
         self.configuration_index = 1
+        self.seen = Sightings("n1", self.now_ms)
         self.leader_id = "n1"
         self.changes: list[Change] = []
         self.change_failure: Exception | None = None  # raised by the three calls of operators
@@ -209,6 +211,9 @@ class FakeReplica:
         if seat.id == self.leader_id:
             return "leader"
         return "follower" if seat.voter else "learner"
+
+    def sightings(self) -> list[Sighting]:
+        return self.seen.newest_first()
 
     def not_ready_because(self) -> str | None:
         return self.not_ready

@@ -302,6 +302,22 @@ async def test_a_read_takes_a_read_index_unless_stale_will_do(node: Node) -> Non
 # What the node says about itself.
 
 
+async def test_a_node_tells_what_it_has_seen(node: Node) -> None:
+    node.replica.seen.leader("n2", 7)
+    node.replica.seen.leader(None, 8)
+    node.replica.advance(5)
+    node.replica.seen.peer("n3", True, 8)
+    told = await (await node.get("/api/v1/cluster/sightings")).json()
+    assert told["node_id"] == "n1"
+    items = [(each["at"][11:19], each["kind"], each["member_id"], each["term"]) for each in told["items"]]
+    assert items == [
+        ("12:00:05", "heard", "n3", 8),
+        ("12:00:00", "no-leader", None, 8),
+        ("12:00:00", "leads", "n2", 7),
+        ("12:00:00", "started", "n1", 0),
+    ]
+
+
 async def test_liveness_readiness_and_cluster(node: Node) -> None:
     assert await (await node.get("/livez")).json() == {"status": "alive"}
     assert await (await node.get("/readyz")).json() == {"status": "ready"}
