@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -34,6 +34,24 @@ class _Stamp(NamedTuple):
 
 class SetupError(Exception):
     """The environment cannot be made; the message is fit for the user."""
+
+
+def become(script: str, module: str, arguments: list[str]) -> NoReturn:
+    """Run a module of the project in its environment, or exit with 2 when there can be none.
+
+    Our place is taken, rather than a child started, so that Ctrl-C reaches the module alone, which then has the time to end what it began.
+    """
+    try:
+        ensure(frozenset({"test"}))
+        sys.stdout.flush()
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        command = [str(PYTHON), "-m", module, *arguments]
+        os.execve(PYTHON, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606 - our own module
+    except SetupError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def ensure(extras: frozenset[str] = frozenset()) -> Path:
