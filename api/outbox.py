@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
+from msgspec import UNSET
 
 from api.answers import empty_answer, json_answer
 from api.bookings import next_link
@@ -103,10 +104,17 @@ async def drop(exchange: Exchange, body: LettersBody) -> web.Response:
 async def _to_letters(
     exchange: Exchange, body: LettersBody, made: Callable[[tuple[Place, ...]], Command]
 ) -> web.Response:
-    places = tuple(place for each in body.ids if (place := place_from(each)) is not None)
+    places = () if body.ids is UNSET else tuple(_place(each, at) for at, each in enumerate(body.ids))
     outcome = await _executed(exchange, body, made(places))
     assert isinstance(outcome.result, Letters)
     return json_answer(CountView(outcome.result.count), exchange.index)
+
+
+def _place(event_id: str, at: int) -> Place:
+    place = place_from(event_id)
+    if place is None:  # the pattern lets a line end through
+        raise Refusal("invalid-body", errors=[(f"/ids/{at}", "is not the id of an event")])
+    return place
 
 
 def sink_view(state: State, sink: Sink) -> SinkView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.shapes import Body
 from statemachine.outbox_commands import SinkKind, SinkState
@@ -15,9 +15,9 @@ EventId = Annotated[str, Meta(pattern=r"^[0-9]{1,15}\.[0-9]{1,9}$")]
 
 
 class LettersBody(Body, frozen=True):
-    """Which dead letters: the ids of their events; all of the sink when left out."""
+    """Which dead letters: the ids of their events; all of the sink when left out, and only then."""
 
-    ids: Annotated[tuple[EventId, ...], Meta(max_length=MAX_LETTERS_NAMED)] = ()
+    ids: Annotated[tuple[EventId, ...], Meta(min_length=1, max_length=MAX_LETTERS_NAMED)] | UnsetType = UNSET
 
 
 class SinkView(Struct, frozen=True):

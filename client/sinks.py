@@ -123,7 +123,7 @@ class Sinks:
 
     async def _to_letters(self, sink_id: str, act: str, ids: Sequence[str] | None, key: str | None) -> int:
         if ids is not None and not ids:
-            return 0  # an empty list means all of them to a node, and none to whoever chose from a list
+            return 0  # nothing was chosen; leaving ids out would mean all of them
         body = {} if ids is None else {"ids": list(ids)}
         path = f"{_path(sink_id)}/dead-letters/{act}"
         return (await self._client.send("POST", path, body, _Count, key=key)).count

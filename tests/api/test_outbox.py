@@ -88,6 +88,22 @@ async def test_dead_letters_are_shown_replayed_and_dropped(node: Node) -> None:
     assert f'deskraft_outbox_held{{sink="{sink_id}",kind="webhook"}} 1' in metrics
 
 
+async def test_no_letters_are_not_all_letters(node: Node) -> None:
+    """Only whoever leaves the ids out means all of them."""
+    token = await node.admin()
+    sink_id = await created(node, token)
+    await book(node, token, "A1")
+    place = node.replica.state.feed.last
+    assert (await settled(node, sink_id, cursor=place, buried=(Bury(place, 12, "answered 500"),))).ok
+    for ids in ([], None, ["1180.0\n"], ["1180"], "1180.0"):
+        for act in ("drop", "replay"):
+            answer = await node.post(f"{SINKS}/{sink_id}/dead-letters/{act}", {"ids": ids}, token)
+            problem = await expect_problem(answer, 422, "invalid-body")
+            assert problem["errors"][0]["pointer"].startswith("/ids"), problem
+    view = await (await node.get(f"{SINKS}/{sink_id}", token)).json()
+    assert (view["held"], view["dead_letters"]) == (0, 1)
+
+
 async def test_only_administrators_see_sinks(node: Node) -> None:
     token, root = await node.user(), await node.admin()
     path = f"{SINKS}/{await created(node, root)}"

@@ -153,7 +153,7 @@ def test_a_refusal_says_what_to_do_next(deskraft: Shell, node: FakeNode) -> None
 
 
 def test_no_letters_are_not_all_letters(node: FakeNode) -> None:
-    """To a node an empty list means all of them; a program that chose none must not drop all."""
+    """A program that chose none must not drop all; a node refuses an empty list."""
     node.on("POST /api/v1/auth/login", tokens("one"))
     with Client(node.url) as client:
         client.login("admin", "a long pass phrase")
