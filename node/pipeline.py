@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Generator
 from typing import Any, NamedTuple, Protocol
 
 from node import messages as m
-from node import storage
+from node import snapshots, storage
 from node.core import Core
 from node.disk import Disk
 from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send
@@ -148,6 +148,8 @@ class Pipeline:
         self._submitted = self._synced = 0  # numbers of frames
         self._turn_due = False
         self._writing = False  # a snapshot
+        # The snapshots beyond the last two that peers were fetching when we last looked; after a start, whatever is there.
+        self._held = set(map(snapshots.index_of, snapshots.published(disk)[: -snapshots.KEPT]))
         self._alarm = ""
         self.snapshot_index = opened.head.last_index if opened.head else 0
         self._journal_bytes_at_snapshot = opened.log.size_bytes
@@ -290,6 +292,11 @@ class Pipeline:
         return None
 
     def _look_after_snapshots(self, core: Core) -> None:
+        if self._held and not self._writing:
+            held = self.sender.held_indexes(core, self._monotonic())
+            if not self._held <= held:
+                self._port.run(self._drop_unheld(held))
+            self._held = held
         if core.guard.needs_snapshot:
             self.sender.look(core, self._monotonic())
             if not self.snapshot_index:
@@ -332,10 +339,13 @@ class Pipeline:
         yield OnThread(writer.publish)
         self.snapshot_index = index
         self.snapshots_written += 1
-        held = self.sender.held_indexes(core, self._monotonic())
+        held = self._held = self.sender.held_indexes(core, self._monotonic())
         yield OnJournal(lambda: self._drop_old(held))
         core.trim(min([index, *held]))
         self._port.note(f"snapshot at entry {index} written")
+
+    def _drop_unheld(self, held: Collection[int]) -> Sequence:
+        yield OnJournal(lambda: storage.drop_old_snapshots(self._disk, held))
 
     def _drop_old(self, held: Collection[int] = ()) -> None:
         storage.drop_old(self._disk, self.log, held)
@@ -369,6 +379,8 @@ class Pipeline:
             self.snapshots_installed += 1
             self._port.installed()
             self._port.note(f"installed the leader's snapshot at entry {head.last_index}")
+        else:
+            yield OnJournal(self._drop_old)
         self.halted = False
         self.fetcher.installed()
         self.wake()

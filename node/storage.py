@@ -238,9 +238,14 @@ def drop_old(disk: Disk, log: SegmentedLog, held: Collection[int] = ()) -> None:
 
     Snapshots at the indexes of `held` stay as well: somebody is fetching them. Our own recovery does not need them.
     """
+    drop_old_snapshots(disk, held)
     names = snapshots.published(disk)
-    for name in names[: -snapshots.KEPT]:
-        if snapshots.index_of(name) not in held:
-            disk.remove(name)
     if len(names) >= snapshots.KEPT:
         log.drop_through(snapshots.index_of(names[-snapshots.KEPT]))
+
+
+def drop_old_snapshots(disk: Disk, held: Collection[int]) -> None:
+    """Keep the last two, and those at the indexes of `held`."""
+    for name in snapshots.published(disk)[: -snapshots.KEPT]:
+        if snapshots.index_of(name) not in held:
+            disk.remove(name)

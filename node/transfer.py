@@ -45,13 +45,14 @@ class SnapshotSender:
 
     def held_indexes(self, core: Core, now: float) -> set[int]:
         """The snapshots that peers are fetching: their files, and the entries behind them, are still needed."""
-        oldest = core.applied_index - MAX_HELD_ENTRIES
-        fresh = {
-            snapshots.index_of(fetch.name)
-            for fetch in self._fetches.values()
-            if now - fetch.wanted_at < HOLD_SECONDS
+        self._fetches = {
+            peer_id: fetch
+            for peer_id, fetch in self._fetches.items()
+            if peer_id in core.guard.needs_snapshot and now - fetch.wanted_at < HOLD_SECONDS
         }
-        return {index for index in fresh if index >= oldest}
+        oldest = core.applied_index - MAX_HELD_ENTRIES
+        indexes = {snapshots.index_of(fetch.name) for fetch in self._fetches.values()}
+        return {index for index in indexes if index >= oldest}
 
     def _name_for(self, core: Core, peer_id: str, names: list[str]) -> str:
         """What it is fetching already, as long as our log goes on from there; else the newest."""
@@ -81,9 +82,12 @@ class SnapshotSender:
             return
         if message.offset_bytes < 0:
             raise ProtocolError("snapshot wanted from before its beginning")
+        try:
+            data = self._disk.read(message.name, message.offset_bytes, CHUNK_BYTES)
+        except FileNotFoundError:
+            return  # dropped this moment, on the journal's thread: another is offered
         self._offered_at[peer_id] = now
         self._fetches[peer_id] = _Fetch(message.name, now)
-        data = self._disk.read(message.name, message.offset_bytes, CHUNK_BYTES)
         if data:
             self._send(peer_id, SnapshotChunk(message.name, message.offset_bytes, data))
         else:

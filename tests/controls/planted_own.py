@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from tests.controls import regressions
-from tests.controls.registry import Control, Directed
+from tests.controls import kinds, regressions, worlds
+from tests.controls.registry import Control, Directed, InWorld
 
 OWN: list[Control] = [
+    Control(
+        "fetched-snapshots-stay",
+        "found 34",
+        "a snapshot that was being fetched when the newest was written stays on the disk for good",
+        "`Pipeline._look_after_snapshots` drops what nobody fetches any more",
+        "it does not",
+        InWorld(kinds.compactions, patch=worlds.keep_what_was_fetched),
+        "though nobody fetches any",
+    ),
     Control(
         "stepping-down-in-sight",
         "found 16",

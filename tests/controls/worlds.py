@@ -13,6 +13,7 @@ from node import segments, storage
 from node.core import Core
 from node.disk import Disk, File
 from node.journal import Entry, RaftJournal
+from node.pipeline import Pipeline
 from node.reads import Reads
 from node.segments import SegmentedLog
 from node.snapshots import CorruptSnapshotError
@@ -176,6 +177,11 @@ def matching_entries_truncated(node: SimNode) -> None:
 
     guard._strip = strip
     engine.acknowledge = acknowledge
+
+
+def keep_what_was_fetched(patch: pytest.MonkeyPatch) -> None:
+    """Only a new snapshot drops old ones: whatever was held when the newest was written stays."""
+    patch.setattr(Pipeline, "_drop_unheld", lambda _self, _held: (work for work in ()))
 
 
 def snapshot_message_commits(node: SimNode) -> None:

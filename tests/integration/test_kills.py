@@ -47,10 +47,10 @@ async def _fall_and_return(cluster: ProcessCluster, load: Load, victim: NodeProc
 
 
 def _is_tidy(folder: Path) -> bool:
-    """Whether a member keeps no more than it needs: two snapshots, and one that was being fetched when the newest was written."""
+    """Whether a member keeps no more than it needs, once nobody fetches anything from it: two snapshots, and a bounded journal."""
     files = [path.name for path in folder.iterdir()]
     return (
-        1 <= sum(name.endswith(".dsk") for name in files) <= 3
+        1 <= sum(name.endswith(".dsk") for name in files) <= 2
         and sum(name.startswith("journal-") for name in files) <= SEGMENTS_ALLOWED
         and not [name for name in files if name.endswith(".part")]
     )

@@ -124,6 +124,26 @@ def test_what_nobody_asks_for_any_more_is_not_held(pair: _Pair) -> None:
     assert pair.held() == set()
 
 
+def test_nothing_is_held_for_who_needs_no_snapshot_any_more(pair: _Pair) -> None:
+    """It was forgotten, or we lead no more: whoever leads next has snapshots of its own."""
+    pair.publish(1_000)
+    pair.carry(2)
+    pair.leader.guard.needs_snapshot.clear()
+    assert pair.held() == set()
+
+
+def test_a_piece_of_a_file_that_is_dropped_this_moment_is_not_sent(
+    pair: _Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.publish(1_000)
+    names = snapshots.published(pair.disks[SENDER])
+    monkeypatch.setattr(snapshots, "published", lambda _: names)
+    pair.disks[SENDER].remove(names[0])
+    want = SnapshotWant(names[0], 0)
+    pair.sender.on_want(cast(Core, pair.leader), FETCHER, want, pair.now)
+    assert (pair.waiting, pair.held()) == ([], set())
+
+
 def test_no_more_of_the_log_is_held_than_memory_allows(pair: _Pair) -> None:
     pair.publish(1_000)
     pair.carry(2)

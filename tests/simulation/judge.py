@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node import snapshots
 from node.journal import Entry
 from node.membership import ENTRY_PREFIX, Configuration, decode_entry
 from statemachine.records import Booking
@@ -156,6 +157,9 @@ class Judge:
             raise ViolationError(
                 "members have equal digests and other tables"
             )  # a digest is of what was done, not of what there is
+        for id_, node in sorted(nodes.items()):
+            if node.core is not None and len(names := snapshots.published(node.disk)) > snapshots.KEPT:
+                raise ViolationError(f"{id_} keeps {names}, though nobody fetches any")
         if {core.journal.placed for core in cores} != {cores[0].applied_placed}:
             raise ViolationError("members disagree about who they are")
         leaders = [core for core in cores if core.guard.leading]
