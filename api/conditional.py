@@ -15,7 +15,7 @@ from api.answers import empty_answer
 
 TAG_BYTES = 12
 
-_OF_THE_BODY = frozenset({"Content-Type", "Content-Length", "Content-Disposition"})
+_OF_THE_BODY = frozenset({"Content-Type", "Content-Length", "Content-Disposition", "Content-Encoding"})
 
 
 def tagged(request: web.Request, answer: web.Response, *, shared: bool) -> web.Response:

@@ -1,12 +1,19 @@
-"""The web page and the reader of the API document: files from `api/web`, read once, served from memory.
+"""The web page and the reader of the API document: every file below `api/web`, read once when the node starts, served from memory.
 
 Nothing is asked of any other server than the members of the cluster, and nothing is inline: the content
 security policy allows scripts and styles from the node's own files alone.
+
+**Loading again is cheap.** Files stand at `/web/<version>/…`, where the version is a hash of all of them, and modules name each other
+relatively: what a browser has of this version it keeps for good, and files of two versions never meet in one page. The pages themselves
+(`/`, `/docs`) are asked for each time, by their ETag. `index.html` names every module of the page, so that all of them are there before they
+are needed: a page whose node has died goes on with the other members. Whatever gets smaller by it is also kept compressed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import gzip
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,7 +21,12 @@ from aiohttp import web
 
 from api.answers import content_answer
 from api.calls import Call
+from api.conditional import tagged
 from api.exchange import Exchange
+from api.problems import Refusal
+
+FOREVER = "public, max-age=31536000, immutable"
+ASK_EACH_TIME = "no-cache"
 
 _WEB = Path(__file__).parent / "web"
 _TYPES = {
@@ -23,42 +35,111 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_FILES = {
-    "/": ("index.html", "The web page"),
-    "/docs": ("docs.html", "A reader of the API document"),
-    "/web/page.js": ("page.js", "Script of the page"),
-    "/web/bell.js": ("bell.js", "Script of the page's bell"),
-    "/web/messages.js": ("messages.js", "Script of the page's messages"),
-    "/web/words.js": ("words.js", "Words of the page, Russian and English"),
-    "/web/page.css": ("page.css", "Style of the page"),
-    "/web/docs.js": ("docs.js", "Script of the reader"),
-    "/favicon.ico": ("icon.svg", "Icon"),
-}
+_PAGES = {"/": ("index.html", "The web page"), "/docs": ("docs.html", "A reader of the API document")}
+_READER = ("docs.html", "docs.js", "docs.css")  # the reader's alone; the page does without
+_LINKS_GO_HERE = "<!-- files -->"
+_HEADERS = (
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "geolocation=(), camera=(), microphone=()"),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is sent, plain and compressed (None: that would not be smaller)."""
+
+    body: bytes
+    compressed: bytes | None
+    media_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, body: bytes, media_type: str) -> File:
+        compressed = gzip.compress(body, 9, mtime=0)
+        tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+        return cls(body, compressed if len(compressed) < len(body) else None, media_type, tag)
+
+
+class Site:
+    """All files, by what follows `/web/` in their addresses, and the pages by their paths."""
+
+    def __init__(self, root: Path = _WEB) -> None:
+        found = {
+            path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()
+        }
+        contents = {name: path.read_bytes() for name, path in found.items() if path.suffix in _TYPES}
+        self.version = _version(contents)
+        self.files = {
+            f"{self.version}/{name}": File.of(body, _TYPES[found[name].suffix])
+            for name, body in contents.items()
+            if found[name].suffix != ".html"
+        }
+        links = self._links(contents)
+        self.pages = {
+            path: File.of(self._page(contents[name], links), _TYPES[".html"])
+            for path, (name, _) in _PAGES.items()
+        }
+
+    def _links(self, names: dict[str, bytes]) -> str:
+        """What tells a browser of all the page's files at once, styles first."""
+        lines = []
+        for suffix, kind in ((".css", "stylesheet"), (".js", "modulepreload")):
+            own = [name for name in names if name.endswith(suffix) and name not in _READER]
+            lines += [f'<link rel="{kind}" href="/web/{name}">' for name in own]
+        return "\n".join(lines)
+
+    def _page(self, body: bytes, links: str) -> bytes:
+        text = body.decode().replace(_LINKS_GO_HERE, links)
+        return text.replace('"/web/', f'"/web/{self.version}/').encode()
+
+
+def _version(contents: dict[str, bytes]) -> str:
+    whole = hashlib.blake2b(digest_size=6)
+    for name, body in contents.items():
+        whole.update(f"{name} {len(body)}\n".encode() + body)
+    return whole.hexdigest()
 
 
 def site_calls() -> tuple[Call, ...]:
     """The calls that serve the files."""
-    headers = (
-        ("Referrer-Policy", "no-referrer"),
-        ("X-Frame-Options", "DENY"),
-        ("Cross-Origin-Opener-Policy", "same-origin"),
-        ("Permissions-Policy", "geolocation=(), camera=(), microphone=()"),
+    site = Site()
+
+    async def page(exchange: Exchange, _: None) -> web.Response:
+        # Made for each answer: the page may talk to the members that there are now.
+        policy = ("Content-Security-Policy", _policy(exchange.services.origins.current()))
+        return _answer(exchange, site.pages[exchange.call.path], ASK_EACH_TIME, (policy, *_HEADERS))
+
+    async def file(exchange: Exchange, _: None) -> web.Response:
+        found = site.files.get(exchange.request.match_info["file"])
+        if found is None:
+            raise Refusal("not-found")
+        return _answer(exchange, found, FOREVER)
+
+    async def symbol(exchange: Exchange, _: None) -> web.Response:
+        return _answer(exchange, site.files[f"{site.version}/icon.svg"], ASK_EACH_TIME)
+
+    return (
+        *(Call("GET", path, told, page, {200: str}, access="node") for path, (_, told) in _PAGES.items()),
+        Call(
+            "GET", "/web/{file:.+}", "Their files", file, {200: str}, access="node", problems=("not-found",)
+        ),
+        Call("GET", "/favicon.ico", "Their icon", symbol, {200: str}, access="node"),
     )
-    calls = []
-    for path, (name, summary) in _FILES.items():
-        file = _WEB / name
-        handler = _serve(file.read_bytes(), _TYPES[file.suffix], headers)
-        calls.append(Call("GET", path, summary, handler, {200: str}, access="node", media_type="text/html"))
-    return tuple(calls)
 
 
 def document_call(document: object) -> Call:
     """`/openapi.json`."""
-    handler = _serve(msgspec.json.encode(document), "application/json", ())
-    return Call("GET", "/openapi.json", "The API document", handler, {200: dict}, access="node")
+    body = msgspec.json.encode(document)
+
+    async def serve(exchange: Exchange, _: None) -> web.Response:
+        return content_answer(body, "application/json", exchange.services.replica.applied_index)
+
+    return Call("GET", "/openapi.json", "The API document", serve, {200: dict}, access="node")
 
 
-def _policy(origins: Iterable[str]) -> str:
+def _policy(origins: frozenset[str]) -> str:
     members = " ".join(["'self'", *sorted(origins)])
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {members}; "
@@ -66,13 +147,25 @@ def _policy(origins: Iterable[str]) -> str:
     )
 
 
-def _serve(
-    body: bytes, media_type: str, headers: tuple[tuple[str, str], ...]
-) -> Callable[[Exchange, None], Awaitable[web.Response]]:
-    async def serve(exchange: Exchange, _: None) -> web.Response:
-        services = exchange.services
-        # Made for each answer: the page may talk to the members that there are now.
-        policy = (("Content-Security-Policy", _policy(services.origins.current())),) if headers else ()
-        return content_answer(body, media_type, services.replica.applied_index, extra=(*policy, *headers))
+def _answer(
+    exchange: Exchange, file: File, keep: str, extra: tuple[tuple[str, str], ...] = ()
+) -> web.Response:
+    body, tag = file.body, file.tag
+    coding: tuple[tuple[str, str], ...] = ()
+    if file.compressed is not None and _takes_gzip(exchange.request):
+        body, tag, coding = file.compressed, f"{file.tag}-gz", (("Content-Encoding", "gzip"),)
+    answer = content_answer(body, file.media_type, exchange.services.replica.applied_index)
+    answer.headers["Cache-Control"] = keep
+    answer.headers["Vary"] = "Accept-Encoding"
+    answer.headers["ETag"] = f'"{tag}"'
+    answer.headers.extend((*coding, *extra))
+    return tagged(exchange.request, answer, shared=False)
 
-    return serve
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether `Accept-Encoding` names gzip and does not refuse it (RFC 9110, 12.5.3)."""
+    for coding in ",".join(request.headers.getall("Accept-Encoding", ())).split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip().lower() in ("gzip", "x-gzip"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

@@ -371,7 +371,7 @@ async def test_metrics_are_prometheus_text(node: Node) -> None:
 
 
 async def test_security_headers_and_no_version(node: Node) -> None:
-    for path in ("/", "/docs", "/web/page.js", "/api/v1/spaces", "/nothing"):
+    for path in ("/", "/docs", "/favicon.ico", "/web/nothing.js", "/api/v1/spaces", "/nothing"):
         answer = await node.get(path)
         assert answer.headers["Server"] == "deskraft"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"

@@ -19,10 +19,12 @@ SHOWN_NODES = 3
 
 
 async def log_in(page: Page, login: str, password: str) -> None:
-    """By the page's own form, as people do."""
-    await page.locator("#login").fill(login)
-    await page.locator("#password").fill(password)
-    await page.locator("#login-form button[type=submit]").click()
+    """By the page's own dialog, as people do."""
+    await page.locator("#login").click()
+    form = page.locator("dialog form")
+    await form.locator("[name=username]").fill(login)
+    await form.locator("[name=password]").fill(password)
+    await form.locator("button[type=submit]").click()
     await expect(page.locator("#logout")).to_be_visible()
 
 

@@ -1,0 +1,105 @@
+// The start of the page: the header, and the one list of its views. A view is shown for a route such as #/book?space=hq&date=2026-12-01; who it is
+// for is judged here only to show the right thing, for the API judges it again.
+
+import "./app.words.js";
+import "./lib/ui.words.js";
+
+import { findMembers, onConnection, origin } from "./lib/cluster.js";
+import { byId, clear, el, icon } from "./lib/dom.js";
+import { route } from "./lib/route.js";
+import { needLogIn, logInBy, logOut, onUser, resume, user } from "./lib/session.js";
+import { busy, toast } from "./lib/ui.js";
+import { language, onLanguage, say, switchLanguage } from "./lib/words.js";
+import { openLogIn } from "./views/login.js";
+import { bell } from "./views/bell.js";
+
+const VIEWS = ["book", "mine", "history", "messages"]; // views/<name>.js each, in the order of the header
+const THEME = "theme";
+
+let views = [];
+let showing = { view: null, cleanup: null, number: 0 };
+
+const open = (view) => view.needs !== "admin" || user()?.role === "admin";
+
+async function show() {
+  const { path, parameters } = route();
+  const view = views.find((each) => each.path === path) || views[0];
+  const number = showing.number + 1;
+  await showing.cleanup?.();
+  showing = { view, cleanup: null, number };
+  drawNav();
+  document.title = `${say(view.title)} · Deskraft`;
+  const container = el("section", { class: `view view-${view.path.replaceAll("/", "-")}` });
+  clear(byId("main")).append(container);
+  if (view.needs !== "nobody" && !user()) {
+    container.append(el("h1", { text: say(view.title) }), el("button", { type: "button", class: "main", text: say("app.logIn"), on: { click: () => needLogIn().catch(() => {}) } }));
+    return;
+  }
+  if (!open(view)) {
+    container.append(el("h1", { text: say(view.title) }), el("p", { text: say("app.notForYou") }));
+    return;
+  }
+  const cleanup = await busy(null, () => view.show(container, parameters));
+  if (showing.number === number) showing.cleanup = cleanup;
+  else await cleanup?.();
+}
+
+// The header.
+
+function drawNav() {
+  const shown = views.filter((each) => each.needs === "nobody" || (user() && open(each)));
+  clear(byId("nav")).append(...shown.filter((each) => !each.hidden).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": each === showing.view ? "page" : null, data: { view: each.path } })));
+}
+
+function drawHeader() {
+  byId("skip").textContent = say("app.skip");
+  byId("nav").setAttribute("aria-label", say("app.nav"));
+  const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const other = language() === "ru" ? "en" : "ru";
+  clear(byId("tools")).append(
+    bell(),
+    el("button", { type: "button", class: "quiet only", id: "theme", "aria-label": say(dark ? "app.light" : "app.dark"), title: say(dark ? "app.light" : "app.dark"), on: { click: () => setTheme(dark ? "light" : "dark") } }, icon(dark ? "sun" : "moon")),
+    el("button", { type: "button", class: "quiet", id: "language", lang: other, text: say("app.language"), on: { click: () => switchLanguage(other) } }),
+    user()
+      ? el("span", { class: "who" }, icon("user"), el("span", { id: "who", text: user().login }), el("button", { type: "button", id: "logout", text: say("app.logOut"), on: { click: (event) => busy(event.currentTarget, leave) } }))
+      : el("button", { type: "button", class: "main", id: "login", text: say("app.logIn"), on: { click: () => needLogIn().catch(() => {}) } }),
+  );
+}
+
+async function leave() {
+  await logOut();
+  toast(say("app.bye"));
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem(THEME, theme);
+  drawHeader();
+}
+
+function drawConnection(connection) {
+  const chip = byId("connection");
+  chip.dataset.state = connection;
+  chip.title = say(`app.${connection}Hint`, { node: new URL(origin()).host });
+  clear(chip).append(el("span", { class: "dot", "aria-hidden": "true" }), el("span", { text: say(`app.${connection}`) }));
+}
+
+async function start() {
+  byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("main").focus(); }); // not a route
+  const theme = localStorage.getItem(THEME);
+  if (theme) document.documentElement.dataset.theme = theme;
+  logInBy(openLogIn);
+  drawHeader();
+  onConnection(drawConnection);
+  const loading = Promise.all(VIEWS.map((name) => import(`./views/${name}.js`)));
+  await findMembers();
+  await busy(null, resume);
+  views = (await loading).map((each) => each.default);
+  onUser(() => { drawHeader(); show(); });
+  onLanguage(() => { drawHeader(); drawConnection(byId("connection").dataset.state); show(); });
+  addEventListener("hashchange", show);
+  drawHeader();
+  await show();
+}
+
+start();

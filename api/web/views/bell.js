@@ -1,0 +1,68 @@
+// The bell: what has happened to one's own bookings, as it happens. Kept in this tab for as long as the same person is logged in.
+
+import "./bell.words.js";
+
+import { byId, clear, el, icon } from "../lib/dom.js";
+import { follow } from "../lib/live.js";
+import { onUser, user } from "../lib/session.js";
+import { placeName, spaces } from "../lib/spaces.js";
+import { knows, say } from "../lib/words.js";
+
+const TYPES = ["deskraft.booking", "deskraft.waitlist"];
+const KEPT = 30;
+const PLACE = "bell";
+
+let kept = { user: null, items: [], unread: 0 };
+let opened = false;
+
+/** The button for the header, in the present language. */
+export function bell() {
+  const button = el("button", { type: "button", id: "bell", class: "quiet only", "aria-expanded": String(opened), "aria-controls": "bell-panel", hidden: !kept.user, on: { click: turn } },
+    icon("bell"), el("b", { id: "bell-count", "aria-hidden": "true" }));
+  const panel = el("section", { id: "bell-panel", class: "card", hidden: !opened },
+    el("h2", { text: say("bell.title") }), el("ul", { id: "bell-list", class: "plain" }), el("p", { id: "bell-empty", class: "quiet", text: say("bell.empty") }));
+  queueMicrotask(draw);
+  return el("div", { class: "bell" }, button, panel);
+}
+
+function turn() {
+  opened = !opened;
+  if (opened) kept.unread = 0;
+  remember();
+}
+
+function draw() {
+  if (!byId("bell")) return;
+  byId("bell").hidden = !kept.user;
+  byId("bell").setAttribute("aria-label", say("bell.label", { count: kept.unread }));
+  byId("bell").setAttribute("aria-expanded", String(opened));
+  byId("bell-panel").hidden = !opened;
+  byId("bell-count").textContent = kept.unread || "";
+  byId("bell-empty").hidden = kept.items.length > 0;
+  clear(byId("bell-list")).append(...kept.items.map(({ type, data }) => el("li", { text: `${say(`bell.told.${type}`)}: ${placeName(data)}` })));
+}
+
+function remember() {
+  if (kept.user) sessionStorage.setItem(PLACE, JSON.stringify(kept)); else sessionStorage.removeItem(PLACE);
+  draw();
+}
+
+async function take(told) {
+  const type = told.type.replace("deskraft.", "");
+  const mine = told.data.user_id === undefined || told.data.user_id === kept.user; // administrators are told of everybody's
+  if (!kept.user || !mine || !knows(`bell.told.${type}`)) return;
+  await spaces();
+  kept.items = [{ type, data: told.data }, ...kept.items].slice(0, KEPT);
+  if (!opened) kept.unread += 1;
+  remember();
+}
+
+let stop = null;
+onUser((now) => {
+  stop?.();
+  const before = JSON.parse(sessionStorage.getItem(PLACE) || "null");
+  kept = now && before?.user === now.id ? before : { user: now?.id ?? null, items: [], unread: 0 };
+  opened = false;
+  stop = user() ? follow(TYPES, (told) => { take(told).catch(console.error); }) : null;
+  remember();
+});
