@@ -131,10 +131,14 @@ async def page_of_bookings(exchange: Exchange, _: None) -> web.Response:
     """The user's bookings, newest first, a page at a time."""
     identity = exchange.identity()
     state = await exchange.read_state()
-    user = exchange.user_of(state, identity)
+    return page_of(exchange, state, exchange.user_of(state, identity).id)
+
+
+def page_of(exchange: Exchange, state: State, user_id: str) -> web.Response:
+    """The bookings of a user that the query asks for. Whether one may see them has been judged."""
     query = exchange.query
     limit = query.get("limit", DEFAULT_LIMIT)
-    ids = state.user_bookings(user.id)
+    ids = state.user_bookings(user_id)
     begin = position_before(ids, query["cursor"]) if "cursor" in query else len(ids)
     now_ms = exchange.services.replica.now_ms()
     texts = exchange.services.booking_texts

@@ -13,7 +13,7 @@ import hashlib
 from aiohttp import web
 
 from api.answers import empty_answer, json_answer
-from api.bookings import next_link
+from api.bookings import PAGE_PARAMETERS, next_link, page_of
 from api.calls import CURSOR, DEFAULT_LIMIT, LIMIT, Call, Handler, Parameter, choice
 from api.exchange import Exchange
 from api.ids import uuid7
@@ -26,7 +26,7 @@ from api.people_shapes import (
     ProfileView,
 )
 from api.problems import Refusal, parameter_refusal
-from api.shapes import EmptyBody
+from api.shapes import BookingsView, EmptyBody
 from api.timegrid import rfc3339_of_ms, zone_of
 from statemachine.audit import AuditRecord
 from statemachine.commands import Command
@@ -101,11 +101,23 @@ def _is_wanted(user: User, state: State, search: str | None, role: str | None, b
 
 async def user(exchange: Exchange, _: None) -> web.Response:
     """One user."""
+    state, found = await _named(exchange)
+    return json_answer(profile_view(state, found), exchange.index)
+
+
+async def bookings(exchange: Exchange, _: None) -> web.Response:
+    """A page of a user's bookings."""
+    state, found = await _named(exchange)
+    return page_of(exchange, state, found.id)
+
+
+async def _named(exchange: Exchange) -> tuple[State, User]:
+    """The state to answer an administrator from, and the user of the path."""
     state, _user = await administrated(exchange)
     found = state.users.get(exchange.request.match_info["user_id"])
     if found is None or is_erased(found):
         raise Refusal("user-not-found")
-    return json_answer(profile_view(state, found), exchange.index)
+    return state, found
 
 
 async def block(exchange: Exchange, body: EmptyBody) -> web.Response:
@@ -280,6 +292,15 @@ CALLS = (
         "One user",
         user,
         {200: ProfileView},
+        problems=("user-not-found", *_READ_PROBLEMS),
+    ),
+    Call(
+        "GET",
+        f"{_USER_PATH}/bookings",
+        "A user's bookings, newest first",
+        bookings,
+        {200: BookingsView},
+        query=PAGE_PARAMETERS,
         problems=("user-not-found", *_READ_PROBLEMS),
     ),
     _act("block", "Block a user", block, ("last-administrator",)),

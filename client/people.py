@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from client.answers import Booking, SeriesRecord, Waiting
+from client.answers import Booking, BookingPage, SeriesRecord, Waiting
 from client.blocking import Blocking, call, items
 
 if TYPE_CHECKING:
@@ -199,6 +199,18 @@ class People:
         """One user. Raises Refused: "user-not-found"."""
         return await self._client.send("GET", f"{_USERS}/{quote(user_id, safe='')}", None, Profile)
 
+    async def bookings(self, user_id: str, *, when: str = "") -> AsyncIterator[Booking]:
+        """A user's bookings, newest first; `when` is "upcoming" or "past". Raises Refused: "user-not-found"."""
+        query = {"limit": "200", **({"when": when} if when else {})}
+        while True:
+            path = f"{_USERS}/{quote(user_id, safe='')}/bookings"
+            page = await self._client.send("GET", path, None, BookingPage, query=query)
+            for booking in page.items:
+                yield booking
+            if page.next is None:
+                return
+            query["cursor"] = page.next
+
     async def find(self, who: str) -> str:
         """The id of the user with this login or id; `who` itself when there is none."""
         async for profile in self.users(search=who):
@@ -251,6 +263,7 @@ class BlockingPeople(Blocking):
     erase = call(People.erase)
     users = items(People.users)
     user = call(People.user)
+    bookings = items(People.bookings)
     find = call(People.find)
     block = call(People.block)
     unblock = call(People.unblock)

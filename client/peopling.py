@@ -16,10 +16,12 @@ from client.people import AuditPage, Profile
 
 if TYPE_CHECKING:
     from client.aio import Client
+    from client.answers import Booking, Space
 
 NEW_PASSWORD_ENV = "DESKRAFT_NEW_PASSWORD"  # noqa: S105 - the name of a variable
 MAX_USERS_SHOWN = 1_000
 MAX_AUDIT_SHOWN = 200
+MAX_BOOKINGS_SHOWN = 1_000
 
 
 def _done(text: str, **facts: object) -> None:
@@ -226,6 +228,34 @@ def show_user(who: str) -> None:
     click.echo(f"{found.login}  {found.role}{f', {state}' if state else ''}  {found.id}")
     registered = f"registered {found.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     click.echo(f"{registered}, {found.sessions} session{'' if found.sessions == 1 else 's'}")
+
+
+@user.command("bookings")
+@click.argument("who", type=completing.USER)
+@click.option("--when", type=click.Choice(["upcoming", "past"]), default="upcoming", show_default=True)
+@invocation.everywhere
+def list_bookings(who: str, when: str) -> None:
+    """Show the bookings of WHO.
+
+    \b
+    Example:
+      deskraft user bookings annie --when past
+    """
+
+    async def work(client: Client) -> tuple[list[Booking], dict[str, Space]]:
+        user_id = await client.people.find(who)
+        found: list[Booking] = []
+        async for each in client.people.bookings(user_id, when=when):
+            if len(found) == MAX_BOOKINGS_SHOWN:
+                break
+            found.append(each)
+        return found, {space.id: space for space in await client.spaces()}
+
+    found, spaces = invocation.run(work, explain=offers.advise)
+    if invocation.wants_json():
+        invocation.print_json({"items": found})
+    else:
+        drawing.draw_bookings(drawing.console(), found, spaces)
 
 
 def _act(name: str, told: str, explanation: str) -> None:

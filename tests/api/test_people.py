@@ -93,6 +93,19 @@ async def test_sessions_are_listed_and_ended(node: Node) -> None:
     assert (await node.get(ME, bob)).status == 200
 
 
+async def test_administrators_see_the_bookings_of_anybody(node: Node) -> None:
+    alice, admin = await node.user("alice"), await node.admin()
+    made = [(await book(node, alice, seat))["id"] for seat in ("A1", "A2")]
+    who = (await (await node.get(ME, alice)).json())["id"]
+    path = f"/api/v1/admin/users/{who}/bookings"
+    page = await (await node.get(f"{path}?limit=1&when=upcoming", admin)).json()
+    assert [each["id"] for each in page["items"]] == made[1:]
+    rest = await (await node.get(f"{path}?cursor={page['next']}", admin)).json()
+    assert [each["id"] for each in rest["items"]] == made[:1]
+    await expect_problem(await node.get(path, alice), 403, "forbidden")
+    await expect_problem(await node.get("/api/v1/admin/users/nobody/bookings", admin), 404, "user-not-found")
+
+
 async def test_an_export_holds_everything_in_parts(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(myself, "MAX_EXPORTED_BOOKINGS", 2)
     monkeypatch.setattr(myself, "EXPORT_SLICE", 1)

@@ -85,6 +85,7 @@ METHODS = {
     "DELETE /api/v1/me/calendar": how("close_calendar", command="calendar"),
     "GET /api/v1/admin/users": how("people.users", command="user list"),
     "GET /api/v1/admin/users/{user_id}": how("people.user", "u1", command="user show"),
+    "GET /api/v1/admin/users/{user_id}/bookings": how("people.bookings", "u1", command="user bookings"),
     "POST /api/v1/admin/users/{user_id}/block": how("people.block", "u1", command="user block"),
     "POST /api/v1/admin/users/{user_id}/unblock": how("people.unblock", "u1", command="user unblock"),
     "POST /api/v1/admin/users/{user_id}/promote": how("people.promote", "u1", command="user promote"),
