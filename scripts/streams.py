@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
-import resource
 import sys
 import tempfile
 import time
@@ -29,10 +27,10 @@ sys.path.insert(0, str(ROOT))  # the rooms beside this folder, whether or not th
 
 from api.streams import MAX_STREAMS_PER_USER  # noqa: E402 - needs the path above
 from tests.integration.cluster import ProcessCluster, running_cluster  # noqa: E402 - the same
+from tests.integration.listeners import Listener, allow_descriptors, open_streams  # noqa: E402 - the same
 
 MEMORY_MIB = 512
 TELL_SECONDS = 10.0
-OPEN_AT_ONCE = 100
 START = datetime(2030, 12, 2, tzinfo=UTC)
 PASSWORD = "a long pass phrase"  # noqa: S105 - of people who live for a minute
 SPACES: list[dict[str, Any]] = [
@@ -41,39 +39,6 @@ SPACES: list[dict[str, Any]] = [
         "seats": [f"A{number}" for number in range(10)],
     }
 ]  # fmt: skip
-_PLACE = re.compile(rb"^id: ([0-9]+)\.([0-9]+)\ndata: ", re.MULTILINE)
-
-
-class Listener(asyncio.Protocol):
-    """One stream, read as cheaply as may be: the places of its events, and when the last one came."""
-
-    def __init__(self, request: bytes) -> None:
-        self._request = request
-        self._rest = b""
-        self.opened = asyncio.get_running_loop().create_future()
-        self.places: list[tuple[int, int]] = []
-        self.last_at = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the stream."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        """Note the events; what is cut in two waits for its rest."""
-        if not self.opened.done():
-            self.opened.set_result(data.split(b"\r\n", 1)[0])
-        whole, _, self._rest = (self._rest + data).rpartition(b"\n\n")
-        found = [(int(index), int(position)) for index, position in _PLACE.findall(whole)]
-        if found:
-            self.places += found
-            self.last_at = time.perf_counter()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Somebody who waits for the beginning has to know."""
-        if not self.opened.done():
-            self.opened.set_result(b"lost")
 
 
 def resident_mib(pid: int) -> float:
@@ -98,24 +63,15 @@ async def tokens_of(session: aiohttp.ClientSession, url: str, count: int) -> lis
     return list(await asyncio.gather(*(one(number) for number in range(count))))
 
 
-async def open_streams(url: str, count: int, tokens: list[str]) -> list[Listener]:
-    """All of them, some at a time."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    loop = asyncio.get_running_loop()
-    head = f"GET /api/v1/events HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n"
-    gate = asyncio.Semaphore(OPEN_AT_ONCE)
-
-    async def one(number: int) -> Listener:
-        token = tokens[number // 2 // MAX_STREAMS_PER_USER] if number % 2 else ""
-        request = head + (f"Authorization: Bearer {token}\r\n" if token else "") + "\r\n"
-        async with gate:
-            _, listener = await loop.create_connection(lambda: Listener(request.encode()), host, int(port))
-            line = await listener.opened
-        if not line.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"stream {number} was not opened: {line.decode()}")
-        return listener
-
-    return list(await asyncio.gather(*(one(number) for number in range(count))))
+async def open_all(address: str, count: int, tokens: list[str]) -> list[Listener]:
+    """Half of them without a log-in, half by users."""
+    opened = await open_streams(
+        address, count, lambda number: tokens[number // 2 // MAX_STREAMS_PER_USER] if number % 2 else ""
+    )
+    for number, one in enumerate(opened):
+        if isinstance(one, bytes):
+            raise SystemExit(f"stream {number} was not opened: {one.decode()}")
+    return [one for one in opened if isinstance(one, Listener)]
 
 
 async def book(session: aiohttp.ClientSession, url: str, token: str, number: int) -> float:
@@ -162,7 +118,7 @@ async def measure(count: int, events: int, cluster: ProcessCluster) -> int:
         alone = resident_mib(node.pid)
         quiet = sorted([await book(session, url, tokens[0], 100 + number) for number in range(20)])
         begun = time.perf_counter()
-        listeners = await open_streams(url, count, tokens)
+        listeners = await open_all(node.api, count, tokens)
         took = time.perf_counter() - begun
         opened = resident_mib(node.pid)
         print(
@@ -207,13 +163,9 @@ def main() -> int:
     chosen = parser.parse_args()
     if not 2 <= chosen.streams <= 10_000 or not 1 <= chosen.events <= 90:
         parser.error("2 to 10000 streams, 1 to 90 events")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = chosen.streams + 500
-    if soft < needed:
-        if hard < needed:
-            print(f"this process may open {hard} files only; {needed} are needed", file=sys.stderr)
-            return 2
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if not allow_descriptors(chosen.streams + 500):
+        print(f"this process may not open {chosen.streams + 500} files", file=sys.stderr)
+        return 2
     return asyncio.run(run(chosen.streams, chosen.events))
 
 

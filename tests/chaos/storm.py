@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from tests.chaos import judge, records
+from tests.chaos import judge, records, targets
 from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck
 from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
 from tests.chaos.report import write_report
@@ -163,7 +163,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
                 if isinstance(person, LibraryPerson):
                     await person.close()
         print("  the storm is over; judging", flush=True)
-        wrong: list[str] = list(storm.diary.strange)
+        wrong: list[str] = storm.diary.strange + at.wrong
         try:
             await cluster.wait_until_equal(SETTLE_SECONDS)
         except (AssertionError, TimeoutError) as error:
@@ -242,6 +242,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="where report.html, timeline.png, history.jsonl and result.json go (default build/chaos)",
     )  # fmt: skip
     parser.add_argument(
+        "--targets", action="store_true", help="no storm: measure how long people wait; see --targets --help"
+    )
+    parser.add_argument(
         "--judge", type=Path, metavar="FILE", help="judge a history.jsonl again, and nothing else"
     )
     return parser.parse_args(argv)
@@ -249,7 +252,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0: every promise kept. 1: one was broken. 2: wrong usage."""
-    given = _arguments(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--targets" in words:
+        return targets.main([word for word in words if word != "--targets"])
+    given = _arguments(words)
     if given.judge is not None:
         return _judge_again(given.judge)
     chosen = tuple(name for name in given.faults.split(",") if name) or tuple(FAULTS)

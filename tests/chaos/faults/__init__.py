@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.chaos.faults import processes, wires
+from tests.chaos.faults import crowds, operators, processes, wires
 from tests.chaos.faults.field import Field, Struck
 
 __all__ = ["FAULTS", "ONE_MEMBER", "Field", "Kind", "Struck"]
@@ -36,5 +36,8 @@ FAULTS: dict[str, Kind] = {
     "throttle": Kind(wires.throttle),
     "reconnect": Kind(wires.break_connections),
     "drop-clients": Kind(wires.drop_clients),
+    "streams": Kind(crowds.streams),
+    "replace": Kind(operators.replace, beside=False),
+    "hand-over": Kind(operators.hand_over),
 }
 ONE_MEMBER = frozenset(name for name, kind in FAULTS.items() if kind.one_member)

@@ -42,6 +42,7 @@ class Field:
         default_factory=dict
     )  # members that nobody may expect answers of: by how many faults
     leader: str = ""  # as last seen by the watcher
+    wrong: list[str] = field(default_factory=list)  # what a fault itself has seen go wrong, in words
 
     def up(self, member: str) -> bool:
         """Whether clients may count on that member to be reached and to reach a majority."""
