@@ -13,22 +13,24 @@ from tests.client.fake import FakeNode, fake_node
 
 @pytest.fixture
 def node() -> Iterator[FakeNode]:
-    """A fake node whose loop runs in a thread of its own."""
-    started: list[FakeNode] = []
+    """A fake node whose loop runs in a thread of its own.
+
+    `asyncio.run` ends what is still under way: a client may have connected in the very moment in which it leaves.
+    """
+    started: list[tuple[FakeNode, asyncio.AbstractEventLoop, asyncio.Event]] = []
     ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
 
     async def serve() -> None:
+        stop = asyncio.Event()
         async with fake_node() as fake:
-            started.append(fake)
+            started.append((fake, asyncio.get_running_loop(), stop))
             ready.set()
             await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(10)
-    yield started[0]
+    fake, loop, stop = started[0]
+    yield fake
     loop.call_soon_threadsafe(stop.set)
     thread.join()
-    loop.close()
