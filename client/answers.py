@@ -368,6 +368,22 @@ class Cluster(Struct, frozen=True):
     founding: str = ""
 
 
+class Sighting(Struct, frozen=True):
+    """A change that a node has seen: `member_id` leads `term`, is silent, or is heard (again); None where nobody leads."""
+
+    at: datetime
+    kind: str  # "started", "leads", "no-leader", "silent" or "heard"; newer nodes may know more
+    member_id: str | None
+    term: int
+
+
+class Sightings(Struct, frozen=True):
+    """What a node has seen happen to its cluster since it started, newest first."""
+
+    node_id: str
+    items: list[Sighting]
+
+
 class Session(Struct, frozen=True):
     """A log-in that can be kept: give it to `Client(session=…)` later. It is a secret.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import quote
 
-from client.answers import Changed, Cluster, Leader, Receipt, Snapshot
-from client.calling import ATTEMPT_SECONDS, Call
+from client.answers import Changed, Cluster, Leader, Receipt, Sightings, Snapshot
+from client.calling import ATTEMPT_SECONDS, Answer, Call
 from client.errors import NoNodeAnswers
 from client.ground import LEARN_TIMEOUT_SECONDS, Ground, decoded, new_key
 
@@ -74,12 +74,17 @@ class Membership(Ground):
 
         Raises Refused: "forgotten", "not-applied-yet".
         """
-        call = Call("GET", f"/api/v1/cluster/receipts/{index}")
+        return decoded(await self._told_by(server, f"/api/v1/cluster/receipts/{index}"), Receipt)
+
+    async def sightings(self, server: str | None = None) -> Sightings:
+        """What one given server (or the first that answers) has seen happen to the cluster; others may have seen other things."""
+        return decoded(await self._told_by(server, "/api/v1/cluster/sightings"), Sightings)
+
+    async def _told_by(self, server: str | None, path: str) -> Answer:
+        call = Call("GET", path)
         if server is None:
-            return decoded(await self._decided(call, signed=False), Receipt)
-        return decoded(
-            self._accepted(await self._caller.ask_one(server, call, LEARN_TIMEOUT_SECONDS)), Receipt
-        )
+            return await self._decided(call, signed=False)
+        return self._accepted(await self._caller.ask_one(server, call, LEARN_TIMEOUT_SECONDS))
 
 
 def _member_path(member_id: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from client import completing, drawing, invocation
-from client.answers import SeatHistory
+from client.answers import SeatHistory, Sightings
 from client.backups import Backup, fetch
 from client.evidence import Compared, compare
 
@@ -63,6 +63,28 @@ def receipt(index: int, digest: str | None) -> None:
       deskraft cluster receipt 4711 7b69dc8e1725c2c5dcf7e895fabfb4a1
     """
     end_with(invocation.run(lambda client: compare(client, index, digest)))
+
+
+@click.command()
+@invocation.everywhere
+def sightings() -> None:
+    """What has just happened to the cluster, newest first: who came to lead, fell silent, was heard again.
+
+    The first node that answers tells what it has seen since it started; others may have seen other things.
+
+    \b
+    Example:
+      deskraft cluster sightings --server http://127.0.0.1:8002
+    """
+    seen: Sightings = invocation.run(lambda client: client.sightings())
+    if invocation.wants_json():
+        invocation.print_json(seen)
+        return
+    click.echo(f"as seen by {seen.node_id}:")
+    for each in seen.items:
+        who = f"{each.member_id} " if each.member_id else ""
+        words = f"leads term {each.term}" if each.kind == "leads" else each.kind.replace("-", " ")
+        click.echo(f"{each.at:%Y-%m-%d %H:%M:%S} UTC  {who}{words}")
 
 
 def verify_members() -> None:
@@ -119,5 +141,5 @@ def taken(space_id: str, seat_id: str, date: str, as_of: int | None) -> None:
     click.echo(f"as of entry {seen.as_of}" + (f", digest {seen.digest}" if seen.digest else ""))
 
 
-CLUSTER_COMMANDS = (backup, receipt)
+CLUSTER_COMMANDS = (backup, receipt, sightings)
 COMMANDS: dict[str, click.Command] = {"taken": taken}

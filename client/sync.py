@@ -166,6 +166,7 @@ class Client(Blocking):
     cluster = call(aio.Client.cluster)
     cluster_as_seen_by = call(aio.Client.cluster_as_seen_by)
     receipt = call(aio.Client.receipt)
+    sightings = call(aio.Client.sightings)
     add_member = call(aio.Client.add_member)
     promote_member = call(aio.Client.promote_member)
     remove_member = call(aio.Client.remove_member)

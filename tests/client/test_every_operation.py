@@ -132,6 +132,7 @@ METHODS = {
     "POST /api/v1/cluster/transfer": how("transfer_leadership", command="cluster transfer"),
     "POST /api/v1/cluster/snapshot": how("write_snapshot", "{server}", command="cluster snapshot"),
     "GET /api/v1/cluster/receipts/{index}": how("receipt", 7, command="cluster receipt"),
+    "GET /api/v1/cluster/sightings": how("sightings", command="cluster sightings"),
     "GET /api/v1/cluster/backup": how("stream_backup", "{server}", len, command="cluster backup"),
     "GET /api/v1/admin/reports/occupancy": how("occupancy", "hq", "2026-12-01", "2026-12-02", command="report"),
 }  # fmt: skip

@@ -67,6 +67,21 @@ def test_receipts_and_proof(deskraft: Shell, node: FakeNode) -> None:
     assert deskraft("cluster", "verify").exit_code == 1
 
 
+def test_what_a_node_has_seen_is_told(deskraft: Shell, node: FakeNode) -> None:
+    seen = [
+        {"at": "2026-11-22T16:20:03+00:00", "kind": "leads", "member_id": "n2", "term": 2},
+        {"at": "2026-11-22T16:20:03+00:00", "kind": "no-leader", "member_id": None, "term": 2},
+    ]
+    node.on("GET /api/v1/cluster/sightings", ok({"node_id": "n2", "items": seen}))
+    told = deskraft("cluster", "sightings").stdout.splitlines()
+    assert told == [
+        "as seen by n2:",
+        "2026-11-22 16:20:03 UTC  n2 leads term 2",
+        "2026-11-22 16:20:03 UTC  no leader",
+    ]
+    assert json.loads(deskraft("cluster", "sightings", "--json").stdout)["items"][1]["member_id"] is None
+
+
 def test_files_are_verified_without_a_node(deskraft: Shell, tmp_path: Path) -> None:
     path = tmp_path / "b"
     path.write_bytes(sealed(b"DSKBACK1" + bytes(100)))
