@@ -68,13 +68,14 @@ def receipt(index: int, digest: str | None) -> None:
 @click.command()
 @invocation.everywhere
 def sightings() -> None:
-    """What has just happened to the cluster, newest first: who came to lead, fell silent, was heard again.
+    """What has just happened to the cluster.
 
-    The first node that answers tells what it has seen since it started; others may have seen other things.
+    Newest first: who came to lead, fell silent, was heard again. The first node that answers tells what it has seen since it started; others may have seen other things.
 
     \b
-    Example:
-      deskraft cluster sightings --server http://127.0.0.1:8002
+    Examples:
+      deskraft cluster sightings
+      deskraft --server http://127.0.0.1:8002 cluster sightings
     """
     seen: Sightings = invocation.run(lambda client: client.sightings())
     if invocation.wants_json():
