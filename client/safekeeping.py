@@ -70,7 +70,8 @@ def receipt(index: int, digest: str | None) -> None:
 def sightings() -> None:
     """What has just happened to the cluster.
 
-    Newest first: who came to lead, fell silent, was heard again. The first node that answers tells what it has seen since it started; others may have seen other things.
+    Newest first: who came to lead, fell silent, was heard again. The first node that answers tells what it has
+    seen since it started; others may have seen other things.
 
     \b
     Examples:
