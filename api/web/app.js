@@ -13,7 +13,7 @@ import { language, onLanguage, say, switchLanguage } from "./lib/words.js";
 import { openLogIn } from "./views/login.js";
 import { bell } from "./views/bell.js";
 
-const VIEWS = ["book", "mine", "history", "messages"]; // views/<name>.js each, in the order of the header
+const VIEWS = ["book", "mine", "history", "messages", "cluster"]; // views/<name>.js each, in the order of the header
 const THEME = "theme";
 
 let views = [];
