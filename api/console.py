@@ -80,7 +80,7 @@ def main() -> None:
     "--config",
     "config_path",
     type=click.Path(path_type=Path),
-    help="The cluster's birth certificate. [default: cluster.yml]",
+    help="The cluster's birth certificate [default: cluster.yml]; with --join only what it says of mail, broker and webhooks.",
 )
 @click.option("--id", "node_id", required=True, metavar="ID", help="Which member this is.")
 @click.option(
@@ -91,7 +91,7 @@ def main() -> None:
 @click.option(
     "--join",
     metavar="URL[,URL…]",
-    help="Nodes of the living cluster that added this one; instead of --config.",
+    help="Nodes of the living cluster that added this one.",
 )
 @click.option("--raft", metavar="HOST:PORT", help="With --join: where the other members reach this one.")
 @click.option("--api", metavar="HOST:PORT", help="With --join: where clients reach it.")
@@ -114,8 +114,9 @@ def node(
     born is one line and exit status 2.
 
     A member that is not in cluster.yml is added first (deskraft cluster add), and started with --join. Over an
-    empty folder it asks those nodes who the members are; later it needs nobody for its start. A member that
-    was removed from the cluster ends with exit status 0.
+    empty folder it asks those nodes who the members are; later it needs nobody for its start. Give it the
+    cluster.yml of the others as well where that names a mail server, a broker or webhooks, or these wait while
+    it leads. A member that was removed from the cluster ends with exit status 0.
 
     \b
     Examples:
@@ -129,12 +130,10 @@ def node(
         if strange or learner:
             raise click.UsageError(f"{(strange or ['--learner'])[0]} belongs to --join")
         _run_founder(config_path or Path("cluster.yml"), node_id, data_dir)
-    if config_path is not None:
-        raise click.UsageError("--join and --config exclude each other")
     if raft is None or api is None or data_dir is None or secret_file is None:
         missing = [name for name, value in given.items() if value is None]
         raise click.UsageError(f"--join needs {', '.join(missing)} as well")
-    _run_joiner(join, node_id, (raft, api), data_dir, secret_file, wants_vote=not learner)
+    _run_joiner(join, node_id, (raft, api), data_dir, secret_file, config_path, wants_vote=not learner)
 
 
 def _run_founder(config_path: Path, node_id: str, data_dir: Path | None) -> NoReturn:
@@ -170,6 +169,7 @@ def _run_joiner(
     addresses: tuple[str, str],
     data_dir: Path,
     secret_file: Path,
+    config_path: Path | None,
     *,
     wants_vote: bool,
 ) -> NoReturn:
@@ -177,7 +177,7 @@ def _run_joiner(
     from api.joining import Join
     from api.server import join_and_serve
     from client.servers import ServerListError, parse_servers
-    from node.config import member_address
+    from node.config import ConfigError, load_config, member_address
     from node.config_values import Mistake
     from node.secret import Secret, SecretError
 
@@ -185,11 +185,12 @@ def _run_joiner(
         servers = tuple(parse_servers(join))
         address = member_address(node_id, *addresses)
         Secret.load(secret_file)
+        file = None if config_path is None else load_config(config_path)
     except Mistake as mistake:
         _refuse(f"--{mistake.key}: {mistake.text}")
-    except (ServerListError, SecretError) as error:
+    except (ServerListError, SecretError, ConfigError) as error:
         _refuse(str(error))
-    joining = Join(servers, node_id, address, data_dir.absolute(), secret_file.absolute(), wants_vote)
+    joining = Join(servers, node_id, address, data_dir.absolute(), secret_file.absolute(), wants_vote, file)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         sys.exit(runner.run(join_and_serve(joining)))
 

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from node.config import Config, NodeAddress, joining_config
+from node.config_outbox import OutboxConfig
 from node.config_values import Mistake
 from node.membership import Configuration, Placed, Seat, Verdict, why_stopped
 from node.replica import ClusterStatus
@@ -50,7 +51,7 @@ class JoinError(Exception):
 
 @dataclass(frozen=True)
 class Join:
-    """What `deskraft node --join` was given. `servers` are base URLs."""
+    """What `deskraft node --join` was given. `servers` are base URLs; of `file`, the others' cluster.yml, only the outbox counts."""
 
     servers: tuple[str, ...]
     node_id: str
@@ -58,6 +59,7 @@ class Join:
     data_dir: Path
     secret_file: Path
     wants_vote: bool
+    file: Config | None = None
 
 
 class _Known(Struct):
@@ -79,10 +81,14 @@ async def config_of(join: Join) -> Config:
         )
     else:
         cluster, placed = known.cluster, known.birth
+    if join.file is not None and join.file.cluster != cluster:
+        text = f"--config is of the cluster {join.file.cluster!r}; this member belongs to {cluster!r}"
+        raise JoinError(EXIT_USAGE, text)
     own = (join.node_id, join.address)
+    outbox = OutboxConfig() if join.file is None else join.file.outbox
     try:
         return joining_config(
-            cluster, placed, own, join.data_dir, join.secret_file, wants_vote=join.wants_vote
+            cluster, placed, own, join.data_dir, join.secret_file, outbox, wants_vote=join.wants_vote
         )
     except Mistake as mistake:
         raise JoinError(EXIT_FAILED, f"the record of the members cannot be used: {mistake.text}") from None

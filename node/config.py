@@ -154,10 +154,11 @@ def joining_config(
     own: tuple[str, NodeAddress],
     data_dir: Path,
     secret_file: Path,
+    outbox: OutboxConfig,
     *,
     wants_vote: bool,
 ) -> Config:
-    """What a member that joins has instead of cluster.yml. `own` is its id and where it listens.
+    """What a member that joins has instead of cluster.yml. `own` is its id and where it listens, `outbox` what it was given of such a file.
 
     Raises `Mistake` for a record that no Deskraft node writes.
     """
@@ -174,6 +175,7 @@ def joining_config(
         bootstrap=None,
         joined_by=joined_by,
         wants_vote=wants_vote,
+        outbox=outbox,
     )
 
 

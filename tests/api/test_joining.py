@@ -15,6 +15,7 @@ from api import joining
 from api.app import build_app
 from api.joining import EXIT_FAILED, EXIT_USAGE, Join, JoinError, config_of, exists
 from node.config import member_address
+from node.config_outbox import OutboxConfig, Smtp
 from node.membership import Configuration, Placed, Seat
 from tests.api.conftest import CHEAP, CONFIG, SECRET
 from tests.api.fake_replica import FakeReplica
@@ -66,6 +67,16 @@ async def test_an_empty_directory_begins_with_the_record(join: Join, replica: Fa
     assert config.birth == Placed(2, replica.configuration)
     assert (config.nodes["n4"].raft, config.nodes["n4"].api, config.wants_vote) == (RAFT, API, False)
     assert config.secret_file == join.secret_file
+
+
+async def test_mail_and_broker_are_those_of_the_file_of_the_others(join: Join, replica: FakeReplica) -> None:
+    """Nothing else of it counts: who the members are is the cluster's own record."""
+    add(replica)
+    outbox = OutboxConfig(Smtp("mail.example", 587, "starttls", "desk@example.org"))
+    config = await config_of(replace(join, file=replace(CONFIG, outbox=outbox)))
+    assert (config.outbox, config.bootstrap, list(config.nodes)) == (outbox, None, ["n1", "n2", "n3", "n4"])
+    code, text = await refused(replace(join, file=replace(CONFIG, cluster="other")))
+    assert (code, "of the cluster 'other'" in text) == (EXIT_USAGE, True)
 
 
 async def test_the_newest_of_several_answers_counts(join: Join, replica: FakeReplica, server: str) -> None:

@@ -193,7 +193,6 @@ WHERE = ("--raft", "127.0.0.1:7004", "--api", "127.0.0.1:8004")
     ("arguments", "said"),
     [
         (JOIN, "--join needs --raft, --api, --secret-file, --data-dir as well"),
-        ((*JOIN, "--config", "cluster.yml"), "--join and --config exclude each other"),
         (("node", "--id", "n4", "--raft", "h:1"), "--raft belongs to --join"),
         (("node", "--id", "n4", "--learner"), "--learner belongs to --join"),
         ((*JOIN, *WHERE, "--data-dir", "d", "--secret-file", "missing"), "secret file"),

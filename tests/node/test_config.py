@@ -16,6 +16,7 @@ from node.config import (
     load_config,
     member_address,
 )
+from node.config_outbox import OutboxConfig
 from node.config_values import Mistake
 from node.membership import Configuration, Placed
 from statemachine.commands import NewSpace
@@ -253,7 +254,7 @@ def test_the_birth_of_cluster_yml_and_of_a_joining_member(tmp_path: Path) -> Non
         57, Configuration("f0", (membership.Seat("n1", "h1:1", "h1:2", voter=True, incarnation="d1"),))
     )
     own = ("n4", member_address("n4", "H4:1", "h4:2"))
-    config = joining_config("demo", record, own, tmp_path, tmp_path / "s", wants_vote=False)
+    config = joining_config("demo", record, own, tmp_path, tmp_path / "s", OutboxConfig(), wants_vote=False)
     assert (config.birth, config.bootstrap, config.wants_vote) == (record, None, False)
     assert {node_id: address.raft for node_id, address in config.nodes.items()} == {
         "n1": "h1:1",
@@ -261,7 +262,7 @@ def test_the_birth_of_cluster_yml_and_of_a_joining_member(tmp_path: Path) -> Non
     }
     for bad in (("demo", Placed(1, membership.birth({"n1": ("0.0.0.0:1", "h:2")}))), ("Demo", record)):
         with pytest.raises(Mistake):
-            joining_config(*bad, own, tmp_path, tmp_path / "s", wants_vote=True)
+            joining_config(*bad, own, tmp_path, tmp_path / "s", OutboxConfig(), wants_vote=True)
 
 
 @pytest.mark.parametrize(
