@@ -13,6 +13,7 @@ import json
 import math
 import random
 import secrets
+import statistics
 import sys
 import tempfile
 import time
@@ -27,10 +28,11 @@ import aiohttp
 
 from tests.chaos import judge, records, targets
 from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck
+from tests.chaos.hearing import Receiver, hearing
 from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
 from tests.chaos.report import write_report
 from tests.chaos.wires import on_wires
-from tests.integration.cluster import ProcessCluster, running_cluster
+from tests.integration.cluster import ProcessCluster, free_ports, running_cluster
 
 WATCH_SECONDS = 0.1
 PROGRESS_SECONDS = 10.0
@@ -128,14 +130,16 @@ async def run(plan: Plan, folder: Path) -> Outcome:
     """The whole storm."""
     storm = Storm(Diary(), plan.seed, plan.people / plan.operations_per_second)
     rng = random.Random(f"storm {plan.seed}")
-    extra = {"snapshot_every_entries": 2000}
+    receiver = Receiver(free_ports(1)[0], folder)
+    allowed = {"webhook_allow": [f"127.0.0.1:{receiver.port}"]}
+    extra = {"snapshot_every_entries": 2000, "outbox": allowed}
     connector = aiohttp.TCPConnector(limit=0)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
         running_cluster(folder, plan.members, spaces=[SPACE_RULES], extra=extra) as cluster,
         on_wires(cluster) as network,
     ):
-        at = Field(cluster, network, rng)
+        at = Field(cluster, network, rng, receiver=receiver)
         storm.up = at.up
         urls = {node.id: network.api_url(node.id) for node in cluster}
         direct = {node.id: node.url for node in cluster}
@@ -147,7 +151,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         ]
         sights: list[Sight] = []
         began = time.monotonic()
-        async with _doing(_watch(cluster, at, sights)):
+        async with _doing(_watch(cluster, at, sights)), hearing(cluster, urls, receiver, plan.seed) as heard:
             async with asyncio.TaskGroup() as tasks:
                 for person in people:
                     tasks.create_task(person.work())
@@ -162,7 +166,8 @@ async def run(plan: Plan, folder: Path) -> Outcome:
             for person in people:
                 if isinstance(person, LibraryPerson):
                     await person.close()
-        print("  the storm is over; judging", flush=True)
+            print("  the storm is over; judging", flush=True)
+            await heard.catch_up()
         wrong: list[str] = storm.diary.strange + at.wrong
         try:
             await cluster.wait_until_equal(SETTLE_SECONDS)
@@ -170,11 +175,13 @@ async def run(plan: Plan, folder: Path) -> Outcome:
             wrong.append(f"the members do not agree after the storm: {error}")
         calls = list(storm.diary.calls)
         wrong += await judge.last_lists(cluster, storm, session, rng)
+        wrong += heard.judge(storm.diary.operations)
         wrong += judge.judge_members(cluster, before)
         verdict = judge.judge_history(storm.diary.operations)
         verdict.violations += wrong
         storm.diary.calls = calls
-    return Outcome(plan, began, ended, storm.diary, at.struck, sights, verdict, _figures(calls, at.struck))
+    figures = _figures(calls, at.struck) | heard.figures() | _pace(plan, storm.diary, until)
+    return Outcome(plan, began, ended, storm.diary, at.struck, sights, verdict, figures)
 
 
 def _figures(calls: list[Any], struck: list[Struck]) -> dict[str, Any]:
@@ -194,6 +201,17 @@ def _figures(calls: list[Any], struck: list[Struck]) -> dict[str, Any]:
     }
 
 
+def _pace(plan: Plan, diary: Diary, until: float) -> dict[str, Any]:
+    """Whether the load was what it is said to be: operations asked a second, in the median second of the storm."""
+    seconds = Counter(int(call.began) for call in diary.calls if until - plan.seconds <= call.began < until)
+    rates = [seconds[second] for second in range(int(until - plan.seconds) + 1, int(until))]
+    return {
+        "clients": plan.people,
+        "asked_per_second_wanted": plan.operations_per_second,
+        "asked_per_second": statistics.median(rates) if rates else 0,
+    }
+
+
 def nines(share: float) -> str:
     """0.9995 is 3.3 nines."""
     return "all" if share >= 1 else f"{-math.log10(1 - share):.1f} nines"
@@ -201,13 +219,14 @@ def nines(share: float) -> str:
 
 def line(outcome: Outcome) -> str:
     """The verdict in one line."""
-    figures, plan = outcome.figures, outcome.plan
-    head = "OK" if outcome.verdict.ok else f"VIOLATED: {len(outcome.verdict.violations)} times"
+    figures, plan, violations = outcome.figures, outcome.plan, len(outcome.verdict.violations)
+    raw, library = (
+        f"{figures[share]:.4%} ({nines(figures[share])})" for share in ("raw_answered", "library_answered")
+    )
     return (
-        f"{head}: seed {plan.seed}, {plan.members} members, {plan.seconds / 60:.1f} minutes, {sum(figures['faults'].values())} faults, "
-        f"{figures['requests']} requests, raw {figures['raw_answered']:.4%} ({nines(figures['raw_answered'])}), "
-        f"library {figures['library_answered']:.4%} ({nines(figures['library_answered'])}), "
-        f"{len(outcome.verdict.violations)} violations"
+        f"{'OK' if outcome.verdict.ok else f'VIOLATED: {violations} times'}: seed {plan.seed}, {plan.members} members, "
+        f"{plan.seconds / 60:.1f} minutes, {sum(figures['faults'].values())} faults, {figures['requests']} requests "
+        f"({figures['asked_per_second']:.0f} a second), raw {raw}, library {library}, {violations} violations"
     )
 
 

@@ -97,10 +97,10 @@ async def run(folder: Path, kills: int, bookings: int, tell: Callable[[str], Non
             committed = await _caught_up(admin, receiver, hook.id)
             cluster.assert_no_traceback()
     arrived = [json.loads(each.body) for each in receiver.received]
-    complaints = _complaints(committed, arrived)
+    wrong = complaints(committed, arrived)
     once = len({each["id"] for each in arrived})
     seconds = round(time.monotonic() - began, 1)
-    return Verdict(kills, bookings, len(committed), once, len(arrived) - once, seconds, tuple(complaints))
+    return Verdict(kills, bookings, len(committed), once, len(arrived) - once, seconds, tuple(wrong))
 
 
 async def _person(people: AsyncExitStack, cluster: ProcessCluster, number: int) -> Client:
@@ -147,7 +147,8 @@ async def _caught_up(admin: Client, receiver: Receiver, hook_id: str) -> dict[st
             await asyncio.sleep(0.5)
 
 
-def _complaints(committed: dict[str, str], arrived: list[dict[str, str]]) -> list[str]:
+def complaints(committed: dict[str, str], arrived: list[dict[str, str]]) -> list[str]:
+    """What is wrong with what a receiver was told, given the subjects of all committed events by id. Repeats are not."""
     places = {event_id: tuple(map(int, event_id.split("."))) for event_id in committed}
     found = [f"never told of {event_id}" for event_id in committed.keys() - {each["id"] for each in arrived}]
     latest: dict[str, tuple[int, ...]] = {}

@@ -37,6 +37,7 @@ FAULTS: dict[str, Kind] = {
     "reconnect": Kind(wires.break_connections),
     "drop-clients": Kind(wires.drop_clients),
     "streams": Kind(crowds.streams),
+    "receiver": Kind(crowds.receiver),
     "replace": Kind(operators.replace, beside=False),
     "hand-over": Kind(operators.hand_over),
 }

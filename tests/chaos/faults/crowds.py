@@ -1,7 +1,7 @@
-"""Thousands of people who look: open event streams at one member, which cost memory and connections but no answers.
+"""Outside of the cluster: thousands of people who look, and a receiver of webhooks that dies.
 
-Most of them wait for something that does not happen, as most pages of a browser do; a few hear everything. What those hear is held
-against each other when the crowd goes: all that stood from the beginning to the end must have been told the same, in order and once.
+Open event streams at one member cost memory and connections but no answers. Most of them wait for something that does not happen, as most
+pages of a browser do; a few hear everything. What those hear is held against each other when the crowd goes: in order, once, and without holes.
 """
 
 from __future__ import annotations
@@ -54,6 +54,17 @@ async def streams(at: Field, seconds: float) -> None:
             for one in crowd:
                 one.transport.abort()
     at.wrong += complaints(node.id, heard)
+
+
+async def receiver(at: Field, seconds: float) -> None:
+    """The receiver of webhooks dies in the middle of whatever it does, and comes back over its file."""
+    assert at.receiver is not None
+    with at.striking("receiver", down=False):
+        at.receiver.kill()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            at.receiver.start()
 
 
 def complaints(member: str, heard: list[list[tuple[int, int]]]) -> list[str]:

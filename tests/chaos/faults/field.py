@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.chaos.hearing import Receiver
 from tests.chaos.wires import Network
 from tests.integration.cluster import NodeProcess, ProcessCluster
 
@@ -42,6 +43,7 @@ class Field:
         default_factory=dict
     )  # members that nobody may expect answers of: by how many faults
     leader: str = ""  # as last seen by the watcher
+    receiver: Receiver | None = None  # of webhooks
     wrong: list[str] = field(default_factory=list)  # what a fault itself has seen go wrong, in words
 
     def up(self, member: str) -> bool:
