@@ -13,13 +13,15 @@ import { language, onLanguage, say, switchLanguage } from "./lib/words.js";
 import { openLogIn } from "./views/login.js";
 import { bell } from "./views/bell.js";
 
-const VIEWS = ["book", "mine", "history", "messages", "cluster"]; // views/<name>.js each, in the order of the header
+const VIEWS = ["book", "mine", "history", "messages", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
 const THEME = "theme";
 
 let views = [];
 let showing = { view: null, cleanup: null, number: 0 };
 
 const open = (view) => view.needs !== "admin" || user()?.role === "admin";
+
+const partOf = (view) => view?.path.split("/")[0];
 
 async function show() {
   const { path, parameters } = route();
@@ -48,7 +50,7 @@ async function show() {
 
 function drawNav() {
   const shown = views.filter((each) => each.needs === "nobody" || (user() && open(each)));
-  clear(byId("nav")).append(...shown.filter((each) => !each.hidden).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": each === showing.view ? "page" : null, data: { view: each.path } })));
+  clear(byId("nav")).append(...shown.filter((each) => !each.hidden).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": partOf(each) === partOf(showing.view) ? "page" : null, data: { view: each.path } })));
 }
 
 function drawHeader() {
@@ -94,7 +96,7 @@ async function start() {
   const loading = Promise.all(VIEWS.map((name) => import(`./views/${name}.js`)));
   await findMembers();
   await busy(null, resume);
-  views = (await loading).map((each) => each.default);
+  views = (await loading).flatMap((each) => each.default);
   onUser(() => { drawHeader(); show(); });
   onLanguage(() => { drawHeader(); drawConnection(byId("connection").dataset.state); show(); });
   addEventListener("hashchange", show);
