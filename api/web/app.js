@@ -8,13 +8,13 @@ import { findMembers, onConnection, origin } from "./lib/cluster.js";
 import { byId, clear, el, icon } from "./lib/dom.js";
 import { route } from "./lib/route.js";
 import { needLogIn, logInBy, logOut, onUser, resume, user } from "./lib/session.js";
+import { isDark, onTheme, useTheme } from "./lib/theme.js";
 import { busy, toast } from "./lib/ui.js";
 import { language, onLanguage, say, switchLanguage } from "./lib/words.js";
 import { openLogIn } from "./views/login.js";
 import { bell } from "./views/bell.js";
 
-const VIEWS = ["book", "mine", "history", "messages", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
-const THEME = "theme";
+const VIEWS = ["book", "mine", "history", "account", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
 
 let views = [];
 let showing = { view: null, cleanup: null, number: 0 };
@@ -56,14 +56,15 @@ function drawNav() {
 function drawHeader() {
   byId("skip").textContent = say("app.skip");
   byId("nav").setAttribute("aria-label", say("app.nav"));
-  const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = isDark();
   const other = language() === "ru" ? "en" : "ru";
   clear(byId("tools")).append(
     bell(),
-    el("button", { type: "button", class: "quiet only", id: "theme", "aria-label": say(dark ? "app.light" : "app.dark"), title: say(dark ? "app.light" : "app.dark"), on: { click: () => setTheme(dark ? "light" : "dark") } }, icon(dark ? "sun" : "moon")),
+    el("button", { type: "button", class: "quiet only", id: "theme", "aria-label": say(dark ? "app.light" : "app.dark"), title: say(dark ? "app.light" : "app.dark"), on: { click: () => useTheme(dark ? "light" : "dark") } }, icon(dark ? "sun" : "moon")),
     el("button", { type: "button", class: "quiet", id: "language", lang: other, text: say("app.language"), on: { click: () => switchLanguage(other) } }),
     user()
-      ? el("span", { class: "who" }, icon("user"), el("span", { id: "who", text: user().login }), el("button", { type: "button", id: "logout", text: say("app.logOut"), on: { click: (event) => busy(event.currentTarget, leave) } }))
+      ? el("span", { class: "who" }, el("a", { class: "button quiet", href: "#/account", title: say("app.account"), "aria-label": `${say("app.account")}: ${user().login}` }, icon("user"), el("span", { id: "who", text: user().login })),
+        el("button", { type: "button", class: "quiet", id: "logout", title: say("app.logOut"), on: { click: (event) => busy(event.currentTarget, leave) } }, icon("logout"), el("span", { text: say("app.logOut") })))
       : el("button", { type: "button", class: "main", id: "login", text: say("app.logIn"), on: { click: () => needLogIn().catch(() => {}) } }),
   );
 }
@@ -71,12 +72,6 @@ function drawHeader() {
 async function leave() {
   await logOut();
   toast(say("app.bye"));
-}
-
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  localStorage.setItem(THEME, theme);
-  drawHeader();
 }
 
 function drawConnection(connection) {
@@ -88,8 +83,6 @@ function drawConnection(connection) {
 
 async function start() {
   byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("main").focus(); }); // not a route
-  const theme = localStorage.getItem(THEME);
-  if (theme) document.documentElement.dataset.theme = theme;
   logInBy(openLogIn);
   drawHeader();
   onConnection(drawConnection);
@@ -99,6 +92,7 @@ async function start() {
   views = (await loading).flatMap((each) => each.default);
   onUser(() => { drawHeader(); show(); });
   onLanguage(() => { drawHeader(); drawConnection(byId("connection").dataset.state); show(); });
+  onTheme(drawHeader);
   addEventListener("hashchange", show);
   drawHeader();
   await show();

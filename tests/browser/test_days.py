@@ -66,7 +66,8 @@ async def test_the_hour_that_comes_twice_is_booked_as_chosen(page: Page) -> None
     await expect(page.locator(".toast")).to_contain_text(said)
     assert (await page.evaluate(ROW))[:5] == ["free", "free", "mine", "free", "free"]
     await page.locator("[data-view=mine]").click()
-    await expect(page.locator("main")).to_contain_text(said)
+    await expect(page.locator("[data-booking]")).to_contain_text("02:00–02:00 UTC+1")
+    await expect(page.locator("[data-booking]")).to_contain_text("Berlin, UTC+2")
 
 
 async def test_a_night_is_one_booking_on_two_pages(page: Page) -> None:

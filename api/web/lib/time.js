@@ -40,13 +40,16 @@ export function dayName(date, style = "medium") {
   return new Intl.DateTimeFormat(language(), { ...fields, timeZone: "UTC" }).format(new Date(`${dateOf(date)}T00:00Z`));
 }
 
-/** "10:00–12:00 (Москва, UTC+3)"; the second offset too where the clocks change in between, and the second date beyond a day. */
-export function spanName(startsAt, endsAt, zone) {
+/** "10:00–12:00"; the second offset too where the clocks change in between, and the second date beyond a day. */
+export function hoursName(startsAt, endsAt) {
   const turned = offsetOf(endsAt) === offsetOf(startsAt) ? "" : ` ${offsetName(offsetOf(endsAt))}`;
   const midnight = clock(endsAt) === "00:00" ? "24:00" : clock(endsAt);
   const nextDay = Date.parse(endsAt) - Date.parse(startsAt) > DAY_MS ? `${dayName(endsAt, "weekday")}, ` : "";
-  return `${clock(startsAt)}–${nextDay}${midnight}${turned} (${zoneName(zone, startsAt)})`;
+  return `${clock(startsAt)}–${nextDay}${midnight}${turned}`;
 }
+
+/** "10:00–12:00 (Москва, UTC+3)". */
+export const spanName = (startsAt, endsAt, zone) => `${hoursName(startsAt, endsAt)} (${zoneName(zone, startsAt)})`;
 
 /** An instant, in milliseconds, by the clocks of a zone, as the API would write it. */
 export function localText(milliseconds, zone) {
