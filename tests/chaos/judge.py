@@ -35,7 +35,7 @@ MORE_MEMORY_BYTES = 256 << 20
 SESSIONS_AT_ONCE = 4
 LEADER_GONE = ("kill", "kill-leader", "kill-majority", "kill-all")
 LEADER_SILENT = ("pause", "isolate", "one-way")
-HANDED_OVER = ("rolling", "transfer")
+HANDED_OVER = ("rolling", "transfer", "hand-over")
 
 
 @dataclass(frozen=True)

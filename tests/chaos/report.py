@@ -1,144 +1,138 @@
-"""What a storm looked like: one picture and one page, both to be read without anything else at hand.
-
-The picture has time from left to right. From the top: operations a second (answered, and not); latency of what was answered (median
-and the slowest of a hundred); one row for each member, coloured by its term, dark while it leads, with a gap where it said nothing; below
-each member the faults that it suffered.
-"""
+"""What came of a storm, as one page that needs nothing else: the verdict, the picture, and the figures in words."""
 
 from __future__ import annotations
 
 import base64
 import html
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-import itertools
-
-from matplotlib import pyplot as plt
+from tests.chaos import picture
+from tests.chaos.faults import FAULTS
 
 if TYPE_CHECKING:
     from tests.chaos.storm import Outcome
 
-TERM_COLOURS = ("#8fb8de", "#f2b880", "#9ad0a5", "#d9a5d6", "#e6d27a", "#a7c6c2")
-BIN_SECONDS = 1.0
-SILENCE_SECONDS = 1.0  # without a word a member's row is interrupted
+STYLE = """
+:root { color-scheme: light; --ink: #1d2733; --quiet: #6b7785; --line: #dfe4ea; --good: #2f7d4f; --bad: #c0392b }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2.5rem auto; max-width: 1400px; padding: 0 1.5rem }
+h1 { font-size: 1.7rem; margin: 0 } h1.good { color: var(--good) } h1.bad { color: var(--bad) }
+h2 { font-size: 1.05rem; margin: 2.2rem 0 .5rem } p.quiet { color: var(--quiet); margin: .2rem 0 1.4rem }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 1rem; margin: 1.4rem 0 }
+.tiles div { border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1rem }
+.tiles b { display: block; font-size: 1.35rem; font-weight: 650; font-variant-numeric: tabular-nums }
+.tiles span { color: var(--quiet); font-size: .85rem }
+img { width: 100%; border: 1px solid var(--line); border-radius: 10px }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .3rem 1.6rem .3rem 0; text-align: left }
+th { color: var(--quiet); font-weight: 500; border-bottom: 1px solid var(--line) } td.n { text-align: right }
+.columns { display: flex; flex-wrap: wrap; gap: 0 4rem } pre { white-space: pre-wrap; background: #fbeeee; padding: .8rem; border-radius: 8px }
+code { background: #f2f4f7; padding: .1rem .3rem; border-radius: 4px }
+"""
 
 
 def write_report(folder: Path, outcome: Outcome, line: str) -> None:
     """`timeline.png` and `report.html`."""
-    picture = folder / "timeline.png"
-    draw(picture, outcome, line)
-    (folder / "report.html").write_text(_page(picture, outcome, line), encoding="utf-8")
+    drawn = folder / "timeline.png"
+    picture.draw(drawn, outcome)
+    (folder / "report.html").write_text(_page(drawn, outcome, line), encoding="utf-8")
 
 
-def draw(path: Path, outcome: Outcome, line: str) -> None:
-    """The picture."""
-    members = [f"n{number + 1}" for number in range(outcome.plan.members)]
-    figure, (rate, latency, life) = plt.subplots(
-        3, 1, sharex=True, figsize=(16, 9), gridspec_kw={"height_ratios": [2, 2, 1 + len(members)]}
-    )
-    _draw_calls(rate, latency, outcome)
-    _draw_members(life, outcome, members)
-    for axis in (rate, latency):
-        for fault in outcome.struck:
-            axis.axvspan(
-                fault.began - outcome.began, fault.ended - outcome.began, color="#c33", alpha=0.07, lw=0
-            )
-    rate.set_title(line, fontsize=9, loc="left")
-    life.set_xlabel("seconds")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _draw_calls(rate: Any, latency: Any, outcome: Outcome) -> None:
-    bins = int((outcome.ended - outcome.began) / BIN_SECONDS) + 1
-    good, bad = [0] * bins, [0] * bins
-    slow: list[list[float]] = [[] for _ in range(bins)]
-    for call in outcome.diary.calls:
-        place = int((call.began - outcome.began) / BIN_SECONDS)
-        if 0 <= place < bins:
-            if call.final:
-                good[place] += 1
-                slow[place].append(call.seconds * 1e3)
-            else:
-                bad[place] += 1
-    moments = [place * BIN_SECONDS for place in range(bins)]
-    rate.fill_between(moments, good, step="post", color="#6a9fd4", label="answered")
-    rate.fill_between(moments, bad, step="post", color="#c0392b", label="not answered")
-    rate.set_ylabel("requests/s")
-    rate.legend(loc="upper right", fontsize=8)
-    filled = [(moment, sorted(values)) for moment, values in zip(moments, slow, strict=True) if values]
-    xs = [moment for moment, _ in filled]
-    latency.plot(xs, [values[len(values) // 2] for _, values in filled], color="#2c3e50", label="median")
-    latency.plot(
-        xs, [values[int(len(values) * 0.99)] for _, values in filled], color="#e67e22", label="99th of 100"
-    )
-    latency.set_yscale("log")
-    latency.set_ylabel("ms")
-    latency.legend(loc="upper right", fontsize=8)
-
-
-def _draw_members(life: Any, outcome: Outcome, members: Sequence[str]) -> None:
-    for row, member in enumerate(members):
-        seen = [sight for sight in outcome.sights if sight.member == member]
-        for before, after in itertools.pairwise(seen):
-            if after.moment - before.moment < SILENCE_SECONDS:
-                colour = TERM_COLOURS[before.term % len(TERM_COLOURS)]
-                width = after.moment - before.moment
-                leads = before.role == "leader"
-                life.barh(row, width, left=before.moment - outcome.began, height=0.36 if leads else 0.2,
-                          color="#22303c" if leads else colour, lw=0)  # fmt: skip
-                if leads:
-                    life.barh(row, width, left=before.moment - outcome.began, height=0.18, color=colour, lw=0)
-    for fault in outcome.struck:
-        for member in fault.members:
-            row = members.index(member)
-            left = fault.began - outcome.began
-            life.barh(
-                row + 0.33, max(0.2, fault.ended - fault.began), left=left, height=0.14, color="#c0392b"
-            )
-            life.text(left, row + 0.52, fault.kind, fontsize=6, color="#7b241c", va="center")
-    life.set_yticks(range(len(members)), members)
-    life.set_ylim(len(members) - 0.3, -0.5)
-    life.set_ylabel("members: dark leads, colour is the term")
-
-
-def _page(picture: Path, outcome: Outcome, line: str) -> str:
-    image = base64.b64encode(picture.read_bytes()).decode()
-    colour = "#1e7d3c" if outcome.verdict.ok else "#b03a2e"
+def _page(drawn: Path, outcome: Outcome, line: str) -> str:
+    image = base64.b64encode(drawn.read_bytes()).decode()
+    good, count = outcome.verdict.ok, len(outcome.verdict.violations)
     violations = "".join(f"<pre>{html.escape(text)}</pre>" for text in outcome.verdict.violations)
-    rows = "".join(
-        f"<tr><th>{html.escape(name.replace('_', ' '))}</th><td>{html.escape(_shown(value))}</td></tr>"
-        for name, value in {**outcome.figures, "checked": outcome.verdict.checked}.items()
-    )
+    head = "Every promise kept" if good else f"{count} promises broken"
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Deskraft chaos</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1400px; padding: 0 1rem }}
-h1 {{ color: {colour}; font-size: 1.2rem }} img {{ max-width: 100% }}
-th {{ text-align: left; vertical-align: top; padding-right: 2rem; font-weight: 600 }}
-pre {{ white-space: pre-wrap; background: #fbeeee; padding: .6rem }}
-</style></head><body>
-<h1>{html.escape(line)}</h1>
-<img alt="Requests, latency and members over time, with the faults" src="data:image/png;base64,{image}">
-<table>{rows}</table>
-<h2>Violations: {len(outcome.verdict.violations)}</h2>{violations or "<p>None.</p>"}
-<p>The whole history of the clients is in history.jsonl; <code>./scripts/chaos --judge history.jsonl</code> judges it again.</p>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Deskraft chaos: {html.escape(head)}</title><style>{STYLE}</style></head><body>
+<h1 class="{"good" if good else "bad"}">{html.escape(head)}</h1>
+<p class="quiet">{html.escape(line)}</p>
+{_tiles(outcome)}
+{f"<h2>What was broken</h2>{violations}" if violations else ""}
+<img alt="Requests, answers and members over time with the faults; below, recoveries, errors and availability" src="data:image/png;base64,{image}">
+<div class="columns">
+{_times(outcome.figures)}
+{_counts("Faults", "Kind", outcome.figures["faults"])}
+{_counts("Not answered", "What was asked, and what came", outcome.figures["errors"])}
+{_counts("Judged", "What", {**outcome.verdict.checked, **_heard(outcome.figures)})}
+</div>
+<h2>Again</h2>
+<p><code>./scripts/chaos --judge history.jsonl</code> judges what the clients saw once more.
+<code>./scripts/chaos {html.escape(command(outcome.plan))}</code> repeats the storm in kind; machines decide the rest.</p>
 </body></html>
 """
 
 
-def _shown(value: object) -> str:
-    return (
-        f"{value:.6g}"
-        if isinstance(value, float)
-        else json.dumps(value, ensure_ascii=False)
-        if isinstance(value, dict)
-        else str(value)
+def command(plan: Any) -> str:
+    """The arguments that ask for the same storm."""
+    words = [
+        f"--minutes {plan.seconds / 60:g} --nodes {plan.members} --seed {plan.seed} --every {plan.every_seconds:g}",
+        f"--rate {plan.operations_per_second:g} --people {plan.people}",
+        f"--faults {','.join(plan.faults)}" if set(plan.faults) != set(FAULTS) else "",
+        "" if plan.overlapping else "--one-at-a-time",
+    ]
+    return " ".join(word for word in words if word)
+
+
+def _tiles(outcome: Outcome) -> str:
+    figures = outcome.figures
+    tiles = [
+        (_share(figures["raw_answered"]), f"of {figures['raw_requests']:,} raw requests to members that were up"),
+        (_share(figures["library_answered"]), f"of {figures['library_calls']:,} calls of the library"),
+        (_spread(figures["after_kill_of_leader"]), "to the next write after a killed leader: median, slowest"),
+        (_spread(figures["after_silence_of_leader"]), "after a leader that fell silent"),
+        (_spread(figures["after_handing_over"]), "after leadership was handed over"),
+        (f"{figures['asked_per_second']:.0f} a second", f"asked by {figures['clients']} clients; {figures['asked_per_second_wanted']:.0f} wanted"),
+    ]  # fmt: skip
+    return f'<div class="tiles">{"".join(f"<div><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>" for value, name in tiles)}</div>'
+
+
+def _share(share: float) -> str:
+    return "all" if share >= 1 else f"{int(share * 1e6) / 1e4:.4f} %"
+
+
+def _spread(spread: dict[str, float]) -> str:
+    return f"{spread['median_ms']:,.0f}, {spread['max_ms']:,.0f} ms" if spread["count"] else "did not happen"
+
+
+def _times(figures: dict[str, Any]) -> str:
+    names = {
+        "latency_ms": "every answer",
+        "after_kill_of_leader": "killed leader",
+        "after_silence_of_leader": "silent leader",
+        "after_handing_over": "handed over",
+    }
+    rows = [
+        (title, *(f"{figures[name].get(key, 0):,.0f}" for key in ("count", "median_ms", "p90_ms", "max_ms")))
+        for name, title in names.items()
+    ]
+    return f"<div><h2>Times in ms</h2>{_table(('', 'count', 'median', '90 of 100', 'slowest'), rows)}</div>"
+
+
+def _heard(figures: dict[str, Any]) -> dict[str, int]:
+    names = (
+        "events",
+        "moves_of_the_wanderer",
+        "webhook_deliveries",
+        "webhook_repeats",
+        "late",
     )
+    return {name.replace("_", " "): figures[name] for name in names}
+
+
+def _counts(title: str, name: str, counts: dict[str, int]) -> str:
+    rows = [
+        (key, f"{count:,}")
+        for key, count in sorted(counts.items(), key=lambda each: -each[1] if title != "Judged" else 0)
+    ]
+    return f"<div><h2>{title}</h2>{_table((name, ''), rows) if rows else '<p>none</p>'}</div>"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
+    body = "".join(
+        f"<tr><td>{html.escape(row[0])}</td>{''.join(f'<td class=n>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
