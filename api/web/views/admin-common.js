@@ -86,13 +86,13 @@ export const clockInput = (value, label, more = {}) =>
 
 /** A dialog with a form. `work` is run when it is sent; the dialog stays, with the problem in it, when that fails.
  * Resolves with what `work` answered, or undefined when the dialog was dismissed; after a null it stays open. */
-export function form({ title, content, send, danger = false, work = async () => true }) {
+export function form({ title, content, send, danger = false, leave = true, work = async () => true }) {
   return new Promise((resolve) => {
     let answer;
     const bad = el("p", { class: "bad", role: "alert", hidden: true });
     const pressed = el("button", { class: danger ? "danger" : "main", text: send });
     const shape = el("form", { class: "admin-form" }, content, bad,
-      el("div", { class: "row end" }, el("button", { type: "button", class: "quiet", text: t("dismiss"), on: { click: () => box.close() } }), pressed));
+      el("div", { class: "row end" }, leave && el("button", { type: "button", class: "quiet", text: t("dismiss"), on: { click: () => box.close() } }), pressed));
     const box = dialog({ title, content: shape });
     box.addEventListener("close", () => resolve(answer), { once: true });
     shape.addEventListener("submit", (event) => {
@@ -136,7 +136,7 @@ export async function save(held, wish, redraw) {
 export function showOnce(title, text, secret) {
   const copied = async () => { await navigator.clipboard.writeText(secret); toast(t("copied")); };
   const shown = el("input", { readonly: true, value: secret, class: "secret", "aria-label": title, on: { focus: (event) => event.target.select() } });
-  return form({ title, content: [el("p", { text }), el("div", { class: "row" }, shown, button(t("copy"), copied))], send: t("kept") });
+  return form({ title, content: [el("p", { text }), el("div", { class: "row" }, shown, button(t("copy"), copied))], send: t("kept"), leave: false });
 }
 
 // Times, as the administrator sees them.
@@ -204,7 +204,7 @@ async function consentTo({ title, says, touched, seen, reason = "" }) {
   const known = seen && new Set(seen.bookings.map((each) => each.id));
   const names = await loginsOf(bookings);
   const rows = bookings.map((each) => el("li", { data: { booking: each.id } },
-    el("b", { text: each.seat_label }), el("span", { text: span(each) }), el("span", { class: "note", text: names.get(each.user_id) || "…" }),
+    el("b", { text: each.seat_label }), el("span", { class: "note", text: names.get(each.user_id) || "…" }), el("span", { text: span(each) }),
     known && !known.has(each.id) && el("span", { class: "chip warn", text: `+ ${t("isNew")}` })));
   const sentence = count ? t("touches", { count, people: t("people_", { count: people }) }) : t("touchesNone");
   const keep = el("input", { type: "radio", name: "then", value: "keep", checked: true });

@@ -49,7 +49,7 @@ async function person(container, id) {
     const values = { login: who.login, sessions: t("sessions_", { count: who.sessions }), bookings: t("bookings_", { count: page.items.length }) };
     const act = (name, work, danger) => button(t(name), async () => {
       const done = await form({ title: t(`${name}Title`, values), content: [el("p", { text: t(`${name}Hint`, values) })], send: t(name), danger, work });
-      if (done) { if (typeof done === "object") await showOnce(t("oneTime"), t("oneTimeHint", values), done.one_time_password); else toast(t("saved")); }
+      if (done) { if (typeof done === "object") await showOnce(t("oneTimeTitle"), t("oneTimeHint", values), done.one_time_password); else toast(t("saved")); }
       await draw();
     }, danger ? "danger" : "");
     const post = (name) => async () => (await ask("POST", pathOf(id, name))).body || true;
