@@ -240,6 +240,24 @@ async def test_of_two_administrators_the_second_is_told_what_the_first_did(
     assert (hours["mon"]["opens"], hours["sun"]["closes"]) == ("09:00", "20:00")
 
 
+async def test_the_heat_map_has_numbers_and_a_csv(cluster: ProcessCluster, open_page: OpenPage) -> None:
+    admin = await Person.administrator(cluster)
+    await a_space(admin, "warm", "A1", "A2")
+    await admin.book("A1", in_days(1), slots=2, space_id="warm")
+    page = await as_admin(open_page, cluster)
+    day = f"{in_days(1):%Y-%m-%d}"
+    await show(page, f"reports?space=warm&from={day}&to={day}")
+    row = page.locator("tr", has=page.get_by_role("rowheader", name="11:00"))
+    await expect(row.get_by_role("cell", name="50%")).to_have_attribute("data-level", "3")
+    await expect(page.locator("main")).to_contain_text("7% taken: 2 h of 28 h")
+    await page.get_by_label("Cut").select_option("seat")
+    await expect(page.get_by_role("rowheader", name="A2")).to_be_visible()
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="CSV").click()
+    text = (await (await download.value).path()).read_text(encoding="utf-8")
+    assert text.splitlines()[1].startswith("A1,A1,,,120,840,")
+
+
 async def test_every_view_is_usable_on_a_phone_in_the_dark_and_in_russian(
     cluster: ProcessCluster, open_page: OpenPage
 ) -> None:

@@ -4,8 +4,10 @@
 import { ask } from "../lib/cluster.js";
 import { el } from "../lib/dom.js";
 import { dayName } from "../lib/time.js";
-import { choice, DAYS, field, fill, frame, load, t, weekday } from "./admin-common.js";
+import { button, choice, DAYS, field, fill, frame, load, t, weekday } from "./admin-common.js";
+import { save } from "./history-csv.js";
 
+const REPORT = "/api/v1/admin/reports/occupancy";
 const LEVELS = 5; // of colour
 const BACK_DAYS = 27; // four weeks, with today
 
@@ -45,13 +47,11 @@ export default {
       const by = choice(["weekday-hour", "day", "seat", "space"].map((each) => [each, t(`by.${each}`)]), parameters.by || "weekday-hour");
       const [from, to] = [-BACK_DAYS, 0].map((days, at) => el("input", { type: "date", required: true, value: parameters[["from", "to"][at]] || dayOf(Date.now() + days * 86_400_000) }));
       const shown = el("section", { class: "card" });
-      const csv = el("a", { class: "button", text: "CSV", download: "" });
+      const query = () => new URLSearchParams({ from: from.value, to: to.value, by: by.value, ...(by.value === "space" ? {} : { space_id: space.value }) });
+      const csv = button("CSV", async () => save((await ask("GET", `${REPORT}?${query()}&format=csv`)).body, "text/csv", `occupancy-${by.value}-${from.value}-${to.value}.csv`), "");
       const draw = () => load(shown, async () => {
         if (!from.value || !to.value) return;
-        const query = new URLSearchParams({ from: from.value, to: to.value, by: by.value });
-        if (by.value !== "space") query.set("space_id", space.value);
-        csv.href = `/api/v1/admin/reports/occupancy?${query}&format=csv`;
-        const report = (await ask("GET", `/api/v1/admin/reports/occupancy?${query}`)).body;
+        const report = (await ask("GET", `${REPORT}?${query()}`)).body;
         const total = t("total", { share: report.open_minutes ? percent(report.taken_minutes / report.open_minutes) : "·", taken: hoursOf(report.taken_minutes), open: hoursOf(report.open_minutes) });
         fill(shown, el("p", { text: report.timezone ? `${total} · ${report.timezone}` : total }),
           el("div", { class: "admin-wide", tabindex: 0, role: "region", "aria-label": t("reports") }, by.value === "weekday-hour" ? heat(report.rows) : bars(report.rows, by.value)));
