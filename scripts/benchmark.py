@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 HTTP_CASES = ("availability", "history", "book", "contend", "mix", "failure")
-CASES = ("core", *HTTP_CASES, "client", "catchup")
+CASES = ("core", *HTTP_CASES, "client", "catchup", "page")
 PEERS = ("aiohttp",)
 PEERS_NOT_BUILT = ("etcd", "rqlite", "postgres")
 MAX_SECONDS = 600  # an access token lasts 15 minutes and is renewed between cases only
@@ -31,6 +31,9 @@ cases (all of them unless --case names some):
   client        one request at a time, by the client library and without it
   catchup       bookings at a fixed rate on two nodes, while the third fetches a snapshot of --bookings bookings,
                 is cut off half way, goes on, and installs it
+
+  page          the web page in Chromium: the first render of 200 seats × 14 hours, and changes of other people as they
+                are seen; left out where there is no Chromium
 
 peers, measured beside the nodes in the same run:
   aiohttp       a server that answers a constant; what a request costs is told as a multiple of its cost
@@ -119,13 +122,22 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> NoReturn:
     """Parse, install, and become the benchmark."""
     chosen = parse(sys.argv[1:])
-    from environment import ROOT, SetupError, ensure  # beside this file; of no use inside the environment
+    from environment import (
+        ROOT,
+        SetupError,
+        ensure,
+        ensure_program,
+    )  # beside this file; of no use inside the environment
 
     if not sys.platform.startswith("linux"):
         print("scripts/bench: Linux is needed: the nodes' CPU time is read from /proc", file=sys.stderr)
         sys.exit(2)
     try:
-        python = ensure()
+        if "page" in chosen.case:
+            ensure_program("chromium", "the case page")
+        python = ensure(
+            frozenset({"test"} if "page" in chosen.case else ())
+        )  # Playwright comes with the tests
     except SetupError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         sys.exit(2)

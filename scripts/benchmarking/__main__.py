@@ -15,9 +15,19 @@ from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.library import LibraryFigures
 from scripts.benchmarking.over_http import Figures
+from scripts.benchmarking.page_figures import PageFigures
 from scripts.benchmarking.people import SetupFailedError
 from scripts.benchmarking.processes import ROOT, disk_sync_ms, python_work_ms
-from scripts.launch import LaunchError
+from scripts.launch import LaunchError, say
+
+
+def _page(folder: Path) -> list[PageFigures]:
+    from scripts.benchmarking import page  # with Playwright, which the other cases do without
+
+    if page.CHROMIUM is None:
+        say("page: left out, there is no Chromium")
+        return []
+    return uvloop.run(page.run(folder))
 
 
 def main() -> int:
@@ -30,6 +40,7 @@ def main() -> int:
     http_figures: list[Figures] = []
     catchup_figures: list[CatchupFigures] = []
     library_figures: list[LibraryFigures] = []
+    page_figures: list[PageFigures] = []
     http_cases = [name for name in chosen.case if name in benchmark.HTTP_CASES]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as name:
         folder = Path(name)
@@ -51,6 +62,9 @@ def main() -> int:
                 catchup_figures = [
                     uvloop.run(catchup.run(folder / "catchup", chosen.seconds, chosen.bookings))
                 ]
+            if "page" in chosen.case:
+                (folder / "page").mkdir()
+                page_figures = _page(folder / "page")
         except (LaunchError, SetupFailedError, OSError, EOFError, RuntimeError, TimeoutError) as error:
             print(
                 f"bench: VIOLATED: not measured to the end: {type(error).__name__}: {error}", file=sys.stderr
@@ -63,7 +77,8 @@ def main() -> int:
         core_figures,
         catchup_figures,
         library_figures,
-        report.targets_of(http_figures, core_figures),
+        page_figures,
+        report.targets_of(http_figures, core_figures, page_figures),
         [
             *(text for run in core_figures for text in run.violations),
             *(text for case in http_figures for text in case.violations),

@@ -14,12 +14,14 @@ from scripts.benchmarking.catchup import CatchupFigures
 from scripts.benchmarking.core import CoreFigures
 from scripts.benchmarking.library import LibraryFigures
 from scripts.benchmarking.over_http import Figures, quantile
+from scripts.benchmarking.page_figures import PageFigures
 from scripts.benchmarking.processes import python_work_ms
 
 BOOKING_RATIO, READ_RATIO = 9.0, 4.5
 P99_MS = 200.0
 CORE_PER_SECOND, CORE_OUTSTANDING = 30_000.0, 100
 CORE_MEDIAN_MS = 2.0
+RENDER_MS, CHANGE_MS = 100.0, 16.0  # the second: no frame of sixty in a second is missed
 WRITES, READS = ("book",), ("availability", "history")
 
 
@@ -56,6 +58,7 @@ class Report(Struct):
     core: list[CoreFigures]
     catchup: list[CatchupFigures]
     library: list[LibraryFigures]
+    page: list[PageFigures]
     targets: list[Target]
     violations: list[str]
 
@@ -76,7 +79,7 @@ def machine(sync_ms: list[float], load_before: float, work_before_ms: float) -> 
     )
 
 
-def targets_of(http: list[Figures], core: list[CoreFigures]) -> list[Target]:
+def targets_of(http: list[Figures], core: list[CoreFigures], page: list[PageFigures]) -> list[Target]:
     """The targets that the cases which ran can speak of."""
     found = []
     for figures in http:
@@ -101,6 +104,12 @@ def targets_of(http: list[Figures], core: list[CoreFigures]) -> list[Target]:
             found.append(
                 Target("core: median with 1", f"≤ {CORE_MEDIAN_MS:g} ms", f"{run.p50_ms:.2f} ms", met)
             )
+    if page:
+        for what, ms, limit_ms in (
+            ("scripting of the first render", page[0].scripting_ms, RENDER_MS),
+            ("longest task of a change", page[1].longest_task_ms, CHANGE_MS),
+        ):
+            found.append(Target(f"page: {what}", f"≤ {limit_ms:g} ms", f"{ms:.1f} ms", ms <= limit_ms))
     return found
 
 
@@ -159,6 +168,18 @@ def tables(report: Report) -> str:
             for each in report.library
         ]
         lines += ["", *_columns(("client", "requests", "p50 ms", "p99 ms", "added ms"), rows)]
+    if report.page:
+        rows = [
+            (
+                each.name, f"{each.times}", f"{each.scripting_ms:.1f}", f"{each.drawing_ms:.1f}", f"{each.longest_task_ms:.1f}",
+                f"{each.worst_scripting_ms:.1f}", f"{each.worst_task_ms:.1f}", _or_dash(each.shown_after_ms, 0),
+            )
+            for each in report.page
+        ]  # fmt: skip
+        heads = (
+            "page, CPU ms", "times", "scripting", "drawing", "longest task", "worst scripting", "worst task", "shown after ms",
+        )  # fmt: skip
+        lines += ["", *_columns(heads, rows)]
     for run in report.catchup:
         lines += ["", *_catchup(run)]
     return "\n".join(lines)
@@ -219,7 +240,7 @@ def conclusion(report: Report) -> str:
     lines += [f"VIOLATED  {text}" for text in report.violations]
     met = sum(target.met for target in report.targets)
     speed = f"{met} of {len(report.targets)} speed targets met"
-    ran = len(report.core) + len(report.http) + bool(report.library) + len(report.catchup)
+    ran = len(report.core) + len(report.http) + bool(report.library) + len(report.catchup) + bool(report.page)
     if report.violations:
         lines.append(f"bench: VIOLATED: {len(report.violations)} violations in {ran} runs; {speed}")
     else:

@@ -13,6 +13,7 @@ import pytest
 from scripts.benchmark import CASES, PEERS, list_of
 from scripts.benchmarking import over_http, people
 from scripts.benchmarking.load import Load, Request
+from scripts.benchmarking.page import work_of
 from scripts.benchmarking.people import Ledger, Slot
 
 SLOT: Slot = ("hq", "S01", "2030-01-02T10:00:00Z")
@@ -118,3 +119,22 @@ def test_quantiles() -> None:
     assert over_http.quantile([], 0.5) == 0.0
     assert over_http.quantile([3.0], 0.99) == 3.0
     assert over_http.quantile([float(n) for n in range(100)], 0.99) == 99.0
+
+
+def test_a_trace_in_figures() -> None:
+    """The page's main thread alone, CPU time rather than the clock's, and of events within each other the outermost."""
+
+    def event(name: str, at: int, clock: int, cpu: int, thread: int = 1) -> dict[str, Any]:
+        return {"ph": "X", "name": name, "pid": 7, "tid": thread, "ts": at, "dur": clock, "tdur": cpu}
+
+    trace = [
+        {"ph": "M", "name": "thread_name", "pid": 7, "tid": 1, "args": {"name": "CrRendererMain"}},
+        {"ph": "M", "name": "thread_name", "pid": 7, "tid": 2, "args": {"name": "Compositor"}},
+        event("ThreadControllerImpl::RunTask", 0, 90_000, 9_000),
+        event("RunMicrotasks", 0, 50_000, 5_000),
+        event("FunctionCall", 10, 30_000, 3_000),
+        event("Layout", 20, 10_000, 1_000),  # that a script has asked for
+        event("Layout", 60_000, 20_000, 2_000),
+        event("FunctionCall", 0, 99_000, 99_000, thread=2),
+    ]
+    assert work_of(trace) == (5.0, 2.0, 9.0)

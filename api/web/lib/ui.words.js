@@ -4,7 +4,7 @@ import { addWords } from "./words.js";
 
 addWords({
   ru: {
-    "ui.undo": "Отменить", "ui.close": "Закрыть", "ui.sure": "Точно?", "ui.yes": "Да", "ui.no": "Нет", "ui.more": "Показать ещё", "ui.loading": "Загрузка…",
+    "ui.undo": "Отменить", "ui.close": "Закрыть", "ui.sure": "Точно?", "ui.yes": "Да", "ui.no": "Нет", "ui.more": "Показать ещё",
     "problem.page": "Что-то пошло не так. Обновите страницу.", "problem.unreachable": "Ни один узел не отвечает. Проверьте связь.",
     "problem.unavailable": "Кластер сейчас не принимает изменений. Повторите через несколько секунд.",
     "problem.outcome-unknown": "Пока неизвестно, удалось ли. Повторите — дважды это не случится.",
@@ -22,7 +22,7 @@ addWords({
     "problem.wrong-code": "Это не тот код.", "problem.too-many-addresses": "На сегодня кодов отправлено достаточно. Попробуйте завтра.", "problem.address-changed": "Адрес с тех пор изменился.",
   },
   en: {
-    "ui.undo": "Undo", "ui.close": "Close", "ui.sure": "Are you sure?", "ui.yes": "Yes", "ui.no": "No", "ui.more": "Show more", "ui.loading": "Loading…",
+    "ui.undo": "Undo", "ui.close": "Close", "ui.sure": "Are you sure?", "ui.yes": "Yes", "ui.no": "No", "ui.more": "Show more",
     "problem.page": "Something went wrong. Reload the page.", "problem.unreachable": "No node answers. Check the connection.",
     "problem.unavailable": "The cluster takes no changes now. Try again in a few seconds.",
     "problem.outcome-unknown": "It is not known yet whether this happened. Try again: it will not happen twice.",
