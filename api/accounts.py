@@ -16,7 +16,7 @@ from api.ids import uuid7
 from api.logins import canonical_login
 from api.passwords import refuse_weak
 from api.problems import Refusal
-from api.shapes import EmptyBody, LoginBody, RefreshBody, RegisterBody, TokensView, UserView
+from api.shapes import EmptyBody, LoginBody, RefreshBody, RegisterBody, SignInBody, TokensView, UserView
 from api.tokens import ACCESS_SECONDS, SESSION_MS
 from api.views import user_view
 from statemachine.commands import CloseSession, RegisterUser, RotateSession
@@ -49,6 +49,11 @@ async def register(exchange: Exchange, body: RegisterBody) -> web.Response:
 
 async def log_in(exchange: Exchange, body: LoginBody) -> web.Response:
     """Open a session."""
+    return _tokens(exchange, await open_session(exchange, body, body.device_token), new_device=True)
+
+
+async def open_session(exchange: Exchange, body: SignInBody, device_token: str | None) -> Session:
+    """The session of somebody who has shown the password. Raises `Refusal`."""
     services = exchange.services
     key = exchange.idempotency_key()
     try:
@@ -58,7 +63,7 @@ async def log_in(exchange: Exchange, body: LoginBody) -> web.Response:
     state = await exchange.read_state()
     known = state.user_by_login_key(login_key)
     now_ms = services.replica.now_ms()
-    device = services.device_tokens.read(body.device_token, known.id, now_ms) if known is not None else None
+    device = services.device_tokens.read(device_token, known.id, now_ms) if known is not None else None
     attempt = services.throttle.attempt(state, login_key, exchange.request.remote, device)
     for _ in range(MAX_LOGIN_ATTEMPTS):
         state = await exchange.read_state()
@@ -80,7 +85,7 @@ async def log_in(exchange: Exchange, body: LoginBody) -> web.Response:
             break
     if outcome.ok:
         attempt.succeeded()
-    return _tokens(exchange, outcome, new_device=True)
+    return _session_of(outcome)
 
 
 async def refresh(exchange: Exchange, body: RefreshBody) -> web.Response:
@@ -93,7 +98,7 @@ async def refresh(exchange: Exchange, body: RefreshBody) -> web.Response:
         body=body,
         session_id="",
     )
-    return _tokens(exchange, outcome)
+    return _tokens(exchange, _session_of(outcome))
 
 
 async def log_out(exchange: Exchange, body: EmptyBody) -> web.Response:
@@ -118,11 +123,14 @@ async def me(exchange: Exchange, _: None) -> web.Response:
     return json_answer(user_view(exchange.user_of(state, identity)), exchange.index)
 
 
-def _tokens(exchange: Exchange, outcome: Outcome, *, new_device: bool = False) -> web.Response:
+def _session_of(outcome: Outcome) -> Session:
     if not outcome.ok:
         raise Refusal(outcome.code)
-    session = outcome.result
-    assert isinstance(session, Session)
+    assert isinstance(outcome.result, Session)
+    return outcome.result
+
+
+def _tokens(exchange: Exchange, session: Session, *, new_device: bool = False) -> web.Response:
     services = exchange.services
     view = TokensView(
         access_token=services.access_tokens.issue(session),
@@ -131,7 +139,7 @@ def _tokens(exchange: Exchange, outcome: Outcome, *, new_device: bool = False) -
         refresh_token=services.refresh_tokens.issue(session),
         device_token=services.device_tokens.issue(session.user_id, session.id) if new_device else "",
     )
-    return json_answer(view, outcome.index)
+    return json_answer(view, exchange.index)
 
 
 _WRITE_PROBLEMS = ("key-reused", "overloaded", "unavailable", "outcome-unknown")

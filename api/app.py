@@ -11,6 +11,7 @@ from api import (
     backups,
     baskets,
     bookings,
+    browser,
     calendars,
     checkin,
     events,
@@ -44,7 +45,7 @@ from api.services import Services
 from api.site import document_call, site_calls
 from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
-from api.tokens import AccessTokens, RefreshTokens
+from api.tokens import AccessTokens, BrowserCookies, RefreshTokens
 from api.views import BookingTexts
 from api.webhooks import WebhookTools
 from node.config import Config
@@ -54,6 +55,7 @@ from node.secret import Secret
 
 API_CALLS = (
     *accounts.CALLS,
+    *browser.CALLS,
     *myself.CALLS,
     *notifications.CALLS,
     *people.CALLS,
@@ -106,6 +108,7 @@ def build_app(
         booking_texts=BookingTexts(),
         metrics=RequestMetrics(),
         origins=Origins(replica),
+        browser_cookies=BrowserCookies(secret, config.cluster),
         chores=Chores(),
         feed_secrets=FeedSecrets(secret),
         streams=Streams(replica, config.cluster),

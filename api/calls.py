@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_CURSOR_CHARACTERS = 200
+PAGE_HEADER = "Deskraft-Page"
 
 Handler = Callable[["Exchange", Any], Awaitable[web.Response]]
 """Takes the exchange and the decoded body (None for a call without one)."""
 
-Access = Literal["public", "optional", "user", "node"]
-"""public: no log-in. optional: a token adds to the answer. user: needs one. node: no log-in, never waits for others."""
+Access = Literal["public", "optional", "user", "node", "page"]
+"""public: no log-in. optional: a token adds to the answer. user: needs one. node: no log-in, never waits for others. page: for
+pages of the cluster, who are known by a cookie (`browser.py`)."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "GraceBody": {"grace_minutes": 15},
     "JoinBody": {"space_id": "hq", "seat_id": "A1", "starts_at": _TEN},
     "LoginBody": {"login": "ada", "password": "a long pass phrase"},
+    "SignInBody": {"login": "ada", "password": "a long pass phrase"},
     "MoveBody": {"seat_id": "A2", "starts_at": "2026-12-01T12:00:00+03:00"},
     "NewSeatBody": {"id": "N1", "label": "Nook", "zone": "attic", "attributes": ["quiet"], "x": 3, "y": 4},
     "NewSpaceBody": {

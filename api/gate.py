@@ -33,7 +33,8 @@ REQUEST_SECONDS = 2.35  # for the whole; the promise to clients is 2.5
 
 _EXPOSED_HEADERS = "Deprecation, Deskraft-Digest, Deskraft-Index, ETag, Link, Location, Retry-After, Sunset"
 _ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Deskraft-Min-Index, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
+    "Authorization, Content-Type, Deskraft-Min-Index, Deskraft-Page, Idempotency-Key, If-Match, "
+    "If-None-Match, Last-Event-ID"
 )
 _PREFLIGHT_SECONDS = "600"
 
@@ -49,6 +50,7 @@ class Gate:
         self._calls: dict[str, Call] = {call.method: call for call in calls}
         if "GET" in self._calls:
             self._calls["HEAD"] = self._calls["GET"]
+        self._for_pages = any(call.access == "page" for call in self._calls.values())
         self._allow = ", ".join([*self._calls, "OPTIONS"])
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -161,6 +163,8 @@ class Gate:
         origin = request.headers["Origin"]
         if self._services.origins.allows(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
+            if self._for_pages:  # the only calls that look at a cookie
+                response.headers["Access-Control-Allow-Credentials"] = "true"
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
         else:  # a page from elsewhere is told nothing about what its request may carry
             response.headers.popall("Access-Control-Allow-Headers", None)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from api import examples, problems
-from api.calls import Call, Parameter
+from api.calls import PAGE_HEADER, Call, Parameter
 from api.exchange import IF_MATCH_PATTERN, MAX_INDEX_DIGITS, MAX_KEY_CHARACTERS
 from api.shapes import ProblemView
 
@@ -62,6 +62,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string"},
     },
+    "Set-Cookie": {"description": "What the browser keeps or forgets.", "schema": {"type": "string"}},
     "Sunset": {
         "description": "From when on it may be gone (RFC 8594).",
         "required": True,
@@ -97,7 +98,10 @@ def document(calls: Sequence[Call], cluster: str) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "examples": {code: _example_of(code) for code in problems.KINDS},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": f"deskraft-{cluster}"},
+            },
             "headers": _HEADERS,
         },
     }
@@ -135,6 +139,8 @@ def _operation(call: Call, calls: Sequence[Call], reference_of: dict[Any, Any]) 
         operation["security"] = [{"bearer": []}]
     elif call.access == "optional":
         operation["security"] = [{}, {"bearer": []}]
+    elif call.access == "page":
+        operation["security"] = [{}, {"cookie": []}]
     if call.body is not None:
         content: dict[str, Any] = {"schema": reference_of[call.body]}
         if (example := examples.BODIES.get(call.body.__name__)) is not None:
@@ -171,6 +177,13 @@ def _parameters(call: Call) -> list[dict[str, Any]]:
     if call.tagged:
         text = "The ETag of an earlier answer: 304 when it would be the same."
         parameters.append(_in_header("If-None-Match", text, {"type": "string"}))
+    if call.access == "page":
+        text = "The page that asks: a member's own, or one of the host that is asked. Browsers set it."
+        parameters.append(_in_header("Origin", text, {"type": "string"}) | {"required": True})
+        text = "That a page of the cluster asks, and no form of another site."
+        parameters.append(
+            _in_header(PAGE_HEADER, text, {"type": "string", "const": "1"}) | {"required": True}
+        )
     schema = {"type": "integer", "minimum": 0, "maximum": 10**MAX_INDEX_DIGITS - 1}
     parameters.append(
         _in_header("Deskraft-Min-Index", "Wait until the node reflects this log index.", schema)
@@ -198,6 +211,7 @@ def _responses(call: Call, calls: Sequence[Call], reference_of: dict[Any, Any]) 
         named = ["ETag"] if call.tagged and status == 200 else []
         named += ["Link"] if call.paged else []
         named += ["Location"] if status == 201 else []
+        named += ["Set-Cookie"] if call.access == "page" else []
         answer: dict[str, Any] = {"description": call.summary, "headers": _headers(call, *named)}
         if "ETag" in named:
             answer["headers"]["ETag"] = {**_HEADERS["ETag"], "required": True}

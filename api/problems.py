@@ -45,6 +45,11 @@ KINDS: dict[str, Kind] = {
         409, "The user has another password by now", "The one-time password was replaced meanwhile."
     ),
     "forbidden": Kind(403, "Not allowed"),
+    "foreign-page": Kind(
+        403,
+        "That is not a page of this cluster",
+        "`Origin` must be a member's, and `Deskraft-Page: 1` be there.",
+    ),
     "not-found": Kind(404, "Nothing is here"),
     "method-not-allowed": Kind(405, "This address does not take that method"),
     "request-timeout": Kind(408, "The request did not arrive in time"),

@@ -12,7 +12,7 @@ from api.origins import Origins
 from api.passwords import PasswordHasher
 from api.streams import Streams
 from api.throttle import DeviceTokens, LoginThrottle
-from api.tokens import AccessTokens, RefreshTokens
+from api.tokens import AccessTokens, BrowserCookies, RefreshTokens
 from api.views import BookingTexts
 from api.webhooks import WebhookTools
 from node.config import Config
@@ -37,6 +37,7 @@ class Services:
     booking_texts: BookingTexts
     metrics: RequestMetrics
     origins: Origins
+    browser_cookies: BrowserCookies
     chores: Chores
     feed_secrets: FeedSecrets
     streams: Streams

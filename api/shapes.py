@@ -32,11 +32,16 @@ class RegisterBody(Body, frozen=True):
     password: Annotated[str, Meta(description="8 to 128 characters, not a common one.")]
 
 
-class LoginBody(Body, frozen=True):
-    """Who wants to log in."""
+class SignInBody(Body, frozen=True):
+    """Who wants to sign in from a page."""
 
     login: str
     password: Annotated[str, Meta(max_length=1024)]
+
+
+class LoginBody(SignInBody, frozen=True):
+    """Who wants to log in."""
+
     device_token: Annotated[
         Annotated[str, Meta(max_length=200)] | None,
         Meta(description="From an earlier log-in: strangers' failures do not delay this one."),
@@ -124,6 +129,15 @@ class TokensView(Struct, frozen=True, omit_defaults=True):
     expires_in: int
     refresh_token: str
     device_token: str = ""
+
+
+class PageTokenView(Struct, frozen=True):
+    """What a page gets: a token for its memory. Nothing that lasts: that is in the cookie."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    user: UserView
 
 
 class SlotView(Struct, frozen=True):

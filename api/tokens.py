@@ -9,6 +9,8 @@ A **refresh token** is `session.generation.mac`. Nothing secret is stored: the m
 secret, so a lost answer can be given again, letter for letter. A token of an older generation is a reuse, which
 the state machine finds and ends the session for.
 
+A **browser's cookie** is `session.mac`, for as long as the session lives (`browser.py`).
+
 Time is the cluster's clock, not the node's: tokens travel between nodes. Every line of the secret file verifies,
 the active one signs.
 """
@@ -32,12 +34,14 @@ SESSION_MS = 30 * 24 * 3600 * 1000  # a session ends after so long without a ref
 VERIFIED_FOR_MS = 30_000
 MAX_REMEMBERED_TOKENS = 20_000
 MAX_TOKEN_CHARACTERS = 2048
+MAX_COOKIE_CHARACTERS = 200
 CLOCK_LEEWAY_SECONDS = 60  # the cluster's clock may step back a little when its leader changes
 
 _ALGORITHM = "HS256"
 _AUDIENCE = "deskraft"
 _ACCESS_PURPOSE = b"access token"
 _REFRESH_PURPOSE = b"refresh token"
+_COOKIE_PURPOSE = b"browser cookie"
 _MAC_BYTES = 24
 _REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "iat", "exp"]
 _ID = re.compile(r"[0-9a-f-]{1,64}")
@@ -69,9 +73,9 @@ class AccessTokens:
         self._old: dict[str, _Verified] = {}
         self._turned_ms = 0
 
-    def issue(self, session: Session) -> str:
-        """The token of a session since its last rotation: the same session gives the same token."""
-        issued = session.rotated_at_ms // 1000
+    def issue(self, session: Session, issued_ms: int | None = None) -> str:
+        """A token that begins now; without a time, the one since the last rotation: the same session gives the same token."""
+        issued = (session.rotated_at_ms if issued_ms is None else issued_ms) // 1000
         claims = {
             "iss": self._cluster,
             "aud": _AUDIENCE,
@@ -160,6 +164,27 @@ class RefreshTokens:
         if not any(hmac.compare_digest(_mac(key, named), mac) for key in self._keys):
             raise Refusal("refresh-invalid")
         return session_id, int(generation)
+
+
+class BrowserCookies:
+    """Writes and reads the cookies of pages (`browser.py`); their names are the cluster's, for a host may have nodes of several."""
+
+    def __init__(self, secret: Secret, cluster: str) -> None:
+        self._keys = [secret.derive(_COOKIE_PURPOSE, kid) for kid in secret.kids]  # the active one is first
+        self.session_name = f"deskraft-{cluster}"
+        self.device_name = f"deskraft-device-{cluster}"
+
+    def issue(self, session_id: str) -> str:
+        """The cookie of a session."""
+        return f"{session_id}.{_mac(self._keys[0], session_id)}"
+
+    def read(self, text: str) -> str | None:
+        """The session that a cookie names, or None when it is none of ours."""
+        session_id, _, mac = text.partition(".")
+        if len(text) > MAX_COOKIE_CHARACTERS or not text.isascii():
+            return None
+        known = any(hmac.compare_digest(_mac(key, session_id), mac) for key in self._keys)
+        return session_id if known else None
 
 
 def _mac(key: bytes, text: str) -> str:

@@ -116,6 +116,7 @@ NEVA = {
     "id": "neva", "name": "Коворкинг у Невы", "timezone": "Europe/Moscow", "opens": "10:00", "closes": "20:00",
     "slot_minutes": 60, "seats": [{"id": "W1", "label": "By the water"}],
 }  # fmt: skip
+FROM_PAGE = {"Origin": "{origin}", "Deskraft-Page": "1"}
 TOKENS = {"ada": _is("access_token"), "ada_refresh": _is("refresh_token")}
 
 SCENARIO = (
@@ -127,6 +128,12 @@ SCENARIO = (
     Step("login", 1, "POST", "/api/v1/auth/login", ADA, keep={**TOKENS, "old": _is("refresh_token")}),
     Step("login-wrong", 1, "POST", "/api/v1/auth/login", {**ADA, "password": "not this one"}, expect=401),
     Step("refresh", 2, "POST", "/api/v1/auth/refresh", {"refresh_token": "{ada_refresh}"}, keep=TOKENS),
+    Step("browser", 0, "POST", "/api/v1/auth/browser", BOB, headers=FROM_PAGE,
+         keep={"cookie": lambda _, headers: str(headers["Set-Cookie"]).partition(";")[0]}),
+    Step("browser-token", 0, "POST", "/api/v1/auth/browser/token", headers={**FROM_PAGE, "Cookie": "{cookie}"}),
+    Step("browser-nobody", 0, "POST", "/api/v1/auth/browser/token", headers=FROM_PAGE, expect=204),
+    Step("foreign-page", 0, "POST", "/api/v1/auth/browser/token",
+         headers={**FROM_PAGE, "Origin": "https://evil.example", "Cookie": "{cookie}"}, expect=403),
     Step("me", 0, "GET", "/api/v1/me", user="ada"),
     Step("me-nobody", 0, "GET", "/api/v1/me", expect=401),
     Step("spaces", 1, "GET", "/api/v1/spaces"),
@@ -249,6 +256,7 @@ async def record() -> dict[str, str]:
 
 
 async def _ask(step: Step, cluster: ProcessCluster, url: str, known: dict[str, str]) -> str:
+    known["origin"] = url
     path = step.path.format_map(known)
     headers = {"Authorization": f"Bearer {known[step.user]}"} if step.user else {}
     headers.update({name: value.format_map(known) for name, value in step.headers.items()})
@@ -286,6 +294,7 @@ def _request(method: str, url: str, path: str, headers: dict[str, str], data: st
 def _answer(answer: aiohttp.ClientResponse, text: str, parsed: Any) -> str:
     lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
     lines += [f"{name}: {answer.headers[name]}" for name in SHOWN_HEADERS if name in answer.headers]
+    lines += [_cut_token(f"Set-Cookie: {each}") for each in answer.headers.getall("Set-Cookie", ())]
     if parsed is not None and "openapi" in parsed:
         parsed = {"openapi": parsed["openapi"], "info": parsed["info"], "paths": {"…": {}}}
     if parsed is not None:
@@ -309,6 +318,7 @@ def _pretty(value: Any, indent: str) -> str:
 
 
 def _cut_token(text: str) -> str:
+    text = re.sub(r"(deskraft-(?:device-)?demo=)[\w.=-]+", r"\1…", text)
     text = re.sub(r"(/calendar/[\w-]{3})[\w-]{40}\.ics", r"\1….ics", text)
     return re.sub(r"(eyJ[\w-]{10})[\w.-]{20,}", r"\1…", re.sub(r"(\.\d+\.[\w-]{6})[\w-]{26}", r"\1…", text))
 

@@ -7,9 +7,10 @@ import "./lib/ui.words.js";
 import { findMembers, onConnection, origin } from "./lib/cluster.js";
 import { byId, clear, el, icon } from "./lib/dom.js";
 import { route } from "./lib/route.js";
-import { needLogIn, logInBy, logOut, onUser, resume, user } from "./lib/session.js";
+import { follow } from "./lib/live.js";
+import { needLogIn, logInBy, logOut, onUser, renew, user } from "./lib/session.js";
 import { isDark, onTheme, useTheme } from "./lib/theme.js";
-import { busy, toast } from "./lib/ui.js";
+import { busy, menu, toast } from "./lib/ui.js";
 import { language, onLanguage, say, switchLanguage } from "./lib/words.js";
 import { openLogIn } from "./views/login.js";
 import { bell } from "./views/bell.js";
@@ -17,6 +18,7 @@ import { bell } from "./views/bell.js";
 const VIEWS = ["book", "mine", "history", "account", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
 
 let views = [];
+let leaving = false;
 let showing = { view: null, cleanup: null, number: 0 };
 
 const open = (view) => view.needs !== "admin" || user()?.role === "admin";
@@ -50,27 +52,35 @@ async function show() {
 
 function drawNav() {
   const shown = views.filter((each) => each.needs === "nobody" || (user() && open(each)));
-  clear(byId("nav")).append(...shown.filter((each) => !each.hidden).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": partOf(each) === partOf(showing.view) ? "page" : null, data: { view: each.path } })));
+  clear(byId("nav")).append(...shown.filter((each) => !each.hidden && !each.inMenu).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": partOf(each) === partOf(showing.view) ? "page" : null, data: { view: each.path } })));
 }
 
 function drawHeader() {
   byId("skip").textContent = say("app.skip");
   byId("nav").setAttribute("aria-label", say("app.nav"));
-  const dark = isDark();
   const other = language() === "ru" ? "en" : "ru";
-  clear(byId("tools")).append(
-    bell(),
-    el("button", { type: "button", class: "quiet only", id: "theme", "aria-label": say(dark ? "app.light" : "app.dark"), title: say(dark ? "app.light" : "app.dark"), on: { click: () => useTheme(dark ? "light" : "dark") } }, icon(dark ? "sun" : "moon")),
-    el("button", { type: "button", class: "quiet", id: "language", lang: other, text: say("app.language"), on: { click: () => switchLanguage(other) } }),
-    user()
-      ? el("span", { class: "who" }, el("a", { class: "button quiet", href: "#/account", title: say("app.account"), "aria-label": `${say("app.account")}: ${user().login}` }, icon("user"), el("span", { id: "who", text: user().login })),
-        el("button", { type: "button", class: "quiet", id: "logout", title: say("app.logOut"), on: { click: (event) => busy(event.currentTarget, leave) } }, icon("logout"), el("span", { text: say("app.logOut") })))
-      : el("button", { type: "button", class: "main", id: "login", text: say("app.logIn"), on: { click: () => needLogIn().catch(() => {}) } }),
-  );
+  const tongue = el("button", { type: "button", class: "quiet only", id: "language", lang: other, "aria-label": say("app.language"), title: say("app.language"), text: other.toUpperCase(), on: { click: () => switchLanguage(other) } });
+  const logInButton = el("button", { type: "button", class: "main", id: "login", text: say("app.logIn"), on: { click: () => needLogIn().catch(() => {}) } });
+  clear(byId("tools")).append(...(user() ? [bell(), tongue, accountMenu()] : [themeButton("quiet only", false), tongue, logInButton]));
+}
+
+function themeButton(kind, named) {
+  const word = say(isDark() ? "app.light" : "app.dark");
+  const button = el("button", { type: "button", class: kind, id: "theme", "aria-label": named ? null : word, title: named ? null : word, on: { click: () => useTheme(isDark() ? "light" : "dark") } });
+  button.append(icon(isDark() ? "sun" : "moon"), ...(named ? [word] : []));
+  return button;
+}
+
+function accountMenu() {
+  const button = el("button", { type: "button", class: "quiet", id: "account", "aria-label": `${say("app.account")}: ${user().login}` }, icon("user"), el("span", { id: "who", text: user().login }));
+  const own = views.filter((each) => each.inMenu).map((each) => el("a", { class: "button quiet", href: `#/${each.path}`, text: say(each.title) }));
+  const out = el("button", { type: "button", class: "quiet", id: "logout", on: { click: (event) => busy(event.currentTarget, leave) } }, icon("logout"), say("app.logOut"));
+  return menu(button, el("div", { class: "card panel" }, el("p", { class: "quiet", text: user().login }), own, themeButton("quiet", true), out));
 }
 
 async function leave() {
-  await logOut();
+  leaving = true;
+  try { await logOut(); } finally { leaving = false; }
   toast(say("app.bye"));
 }
 
@@ -88,9 +98,16 @@ async function start() {
   onConnection(drawConnection);
   const loading = Promise.all(VIEWS.map((name) => import(`./views/${name}.js`)));
   await findMembers();
-  await busy(null, resume);
+  await busy(null, renew);
   views = (await loading).flatMap((each) => each.default);
-  onUser(() => { drawHeader(); show(); });
+  let before = user();
+  onUser((now) => {
+    if (before && !now && !leaving) toast(say("app.signedOut"), { kind: "bad" });
+    before = now;
+    drawHeader();
+    show();
+  });
+  follow(["deskraft.user.role-changed"], () => { busy(null, renew); }); // another role has other views
   onLanguage(() => { drawHeader(); drawConnection(byId("connection").dataset.state); show(); });
   onTheme(drawHeader);
   addEventListener("hashchange", show);

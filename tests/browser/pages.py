@@ -25,7 +25,14 @@ async def log_in(page: Page, login: str, password: str) -> None:
     await form.locator("[name=username]").fill(login)
     await form.locator("[name=password]").fill(password)
     await form.locator("button[type=submit]").click()
-    await expect(page.locator("#logout")).to_be_visible()
+    await expect(page.locator("#account")).to_be_visible()
+
+
+async def log_out(page: Page) -> None:
+    """By the menu of the account."""
+    await page.locator("#account").click()
+    await page.locator("#logout").click()
+    await expect(page.locator("#login")).to_be_visible()
 
 
 async def assert_accessible(page: Page) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import log_in
+from tests.browser.pages import log_in, log_out
 from tests.browser.people import PASSWORD, Person
 from tests.integration.cluster import ProcessCluster
 
@@ -40,6 +40,6 @@ async def test_it_rings_once_for_each_event_and_goes_on_at_another_node(
     await expect(count).to_be_empty()
     await page.locator("#language").click()
     await expect(items).to_contain_text(["Забронировано", "Забронировано"])
-    await page.locator("#logout").click()
+    await log_out(page)
     await expect(page.locator("#bell")).to_be_hidden()
     assert await page.evaluate("sessionStorage.getItem('bell')") is None

@@ -145,6 +145,8 @@ NEEDED = {
 ENDING = {"logout", "refresh", "people.log_out_everywhere", "people.erase"}
 NO_METHOD = {
     "POST /cancel": "another name of POST /api/v1/bookings/{booking_id}/cancel",
+    "POST /api/v1/auth/browser": "for pages: it sets a cookie, which is of no use to programs",
+    "POST /api/v1/auth/browser/token": "for pages: it takes that cookie",
     "GET /livez": "for the supervisor of the process, by a plain request",
     "GET /readyz": "for load balancers and probes, by a plain request",
     "GET /metrics": "for Prometheus",

@@ -51,6 +51,7 @@ EXTRA = {
 }  # of cluster.yml: webhooks lead to a closed port of this machine
 TIMEOUT_SECONDS = 10.0
 MAX_SHOWN = 12
+PAGES = "/api/v1/auth/browser"  # and below: what pages call, with a cookie
 ENDING = r"^/api/v1/(me|me/password|me/sessions/\{session_id\}|auth/(logout|logout-everywhere|refresh))$"
 # 422 is "never possible" here, also for what no schema can say (a time between slots, an unknown zone); the others likewise depend on the moment.
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "422", "429", "503"]
@@ -102,6 +103,9 @@ class Ground:
         self._admin = self._log_in(ADMIN)
         self._post("/api/v1/auth/register", USER)
         self._ada = self._log_in(USER)
+        page = {"Origin": url, "Deskraft-Page": "1"}
+        answer = requests.post(url + PAGES, json=USER, headers=page, timeout=TIMEOUT_SECONDS)
+        self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
         me = requests.get(f"{url}/api/v1/me", headers=self._ada, timeout=TIMEOUT_SECONDS).json()
         root = requests.get(f"{url}/api/v1/me", headers=self._admin, timeout=TIMEOUT_SECONDS).json()
         self.protected = {me["id"], root["id"]}
@@ -221,7 +225,7 @@ class Guide:
                     case.query[name] = given
             if "cursor" in (case.query or {}):
                 del case.query["cursor"]  # a random one is refused, and pages are followed elsewhere
-        self._set_headers(case, dice)
+        self._set_headers(case, dice, positive)
         self._keep_from_harm(case)
         if self._role == "leaver":
             self._be_a_leaver(case, dice, positive)
@@ -241,7 +245,7 @@ class Guide:
             told = {name: value for name, value in told.items() if name not in ("date", "time")}
         return told
 
-    def _set_headers(self, case: Any, dice: random.Random) -> None:
+    def _set_headers(self, case: Any, dice: random.Random, positive: bool) -> None:
         headers = case.headers or {}
         index = str(headers.get("Deskraft-Min-Index", ""))
         if index.isascii() and index.isdigit() and len(index) <= 18 and dice.random() < 0.98:
@@ -252,6 +256,11 @@ class Guide:
         sound = isinstance(key, str) and 0 < len(key) < 200 and key.isascii() and key.isprintable()
         if sound and dice.random() < 0.8:  # else it is perhaps one that was used
             headers["Idempotency-Key"] = f"{str(key).strip() or 'k'}-{dice.getrandbits(32)}"
+        if (
+            positive and case.path.startswith(PAGES) and dice.random() < 0.8
+        ):  # as a page of this node; else as a stranger
+            headers.update({"Origin": self._ground.url, "Deskraft-Page": "1"})
+            headers.update({"Cookie": self._ground.cookie} if self._role != "nobody" else {})
         if "If-Match" in headers and dice.random() < 0.5:
             headers["If-Match"] = "*"
 
@@ -278,7 +287,7 @@ class Guide:
         if path.startswith("/api/v1/admin/spaces/") and case.method != "GET" and "space_id" in named:
             named["space_id"] = "neva"  # a retired space or another slot would leave nothing to book
         login = body.get("login")
-        if path == "/api/v1/auth/login" and isinstance(login, str):
+        if path in ("/api/v1/auth/login", PAGES) and isinstance(login, str):
             known = login.strip().casefold() in (ADMIN["login"], USER["login"])
             if known and body != ADMIN:  # wrong passwords would delay the log-ins of the role itself (429)
                 body.update(USER)

@@ -16,7 +16,7 @@ const PENDING = "pending:";
 const state = { members: [location.origin], at: 0, index: 0, firstIndex: null, connection: "live", unsure: 0, probing: 0 };
 const listeners = new Set();
 const sending = new Map();
-let credentials = { token: () => null, renew: async () => false };
+let signer = { token: () => null, who: () => undefined, fresh: async () => {}, renew: async () => false };
 
 const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
@@ -31,10 +31,11 @@ export class Problem extends Error {
   get code() { return (this.body.type || "").split(":").pop(); }
 }
 
+const SIGNED_OUT = { type: "urn:deskraft:problem:unauthenticated", title: "The session has ended", status: 401 };
 const problem = (code, title) => new Problem(503, { type: `urn:deskraft:problem:${code}`, title, status: 503 });
 
-/** Who signs requests: `token()` and `renew()`, which says whether there is a new one. Set once, by session.js. */
-export function signWith(given) { credentials = given; }
+/** Who signs requests: `token()`, `who()` it speaks for, `fresh()` before it is used, `renew()` when it is refused. Set once, by session.js. */
+export function signWith(given) { signer = given; }
 
 /** The member that is asked first now. */
 export const origin = () => state.members[state.at];
@@ -54,35 +55,37 @@ export function onConnection(listener) {
 
 /** Ask the cluster. `key`: the idempotency key of a write, made here when left out; `etag`: go on only while that is the revision.
  * Returns {status, body, etag, index}; throws Problem, or AbortError when `signal` says so. */
-export async function ask(method, path, { body, key, etag, headers = {}, signal, signed = true, members = origins } = {}) {
+export async function ask(method, path, { body, key, etag, headers = {}, signal, signed = true, credentials = "same-origin", members = origins } = {}) {
   const repeatKey = method === "GET" ? null : key || crypto.randomUUID();
   const text = body === undefined ? undefined : JSON.stringify(body);
   const giveUpAt = performance.now() + PATIENCE_MS;
-  let [unknown, refused, renewed, wait] = [false, null, false, PAUSE_MS];
-  for (let attempt = 0; ; attempt += 1) {
+  const who = signer.who();
+  if (signed) await signer.fresh();
+  let [at, unknown, refused, renewed, wait] = [0, false, null, false, PAUSE_MS];
+  for (;;) {
     const all = members();
-    const base = all[attempt % all.length];
+    const base = all[at % all.length];
     const named = { ...headers };
     if (text !== undefined) named["Content-Type"] = "application/json";
     if (repeatKey) named["Idempotency-Key"] = repeatKey;
     if (etag) named["If-Match"] = etag;
     if (state.index) named["Deskraft-Min-Index"] = String(state.index);
-    const token = signed ? credentials.token() : null;
+    if (signed && who !== signer.who()) throw new Problem(401, SIGNED_OUT); // what one person began is not done as another
+    const token = signed ? signer.token() : null;
     if (token) named.Authorization = `Bearer ${token}`;
-    const answer = await once(base, path, { method, headers: named, body: text }, signal);
-    if (answer === null) unknown = true; // it may have arrived
-    else if (answer.status === 401 && token && !renewed) {
+    const answer = await once(base, path, { method, headers: named, body: text, credentials }, signal);
+    if (answer?.status === 401 && token && !renewed) { // the token has run out, or the session has ended
       renewed = true;
-      if (token !== credentials.token() || (await credentials.renew())) continue;
-      throw new Problem(401, answer.body);
-    } else if (answer.status !== 503) return settle(base, answer, members === origins);
-    else {
-      refused = answer;
-      if (answer.body.type?.endsWith(":outcome-unknown")) unknown = true;
+      if (token === signer.token()) await signer.renew();
+      continue;
     }
+    if (answer !== null && answer.status !== 503) return settle(base, answer, members === origins);
+    if (answer === null || answer.body.type?.endsWith(":outcome-unknown")) unknown = true; // it may have arrived
+    refused = answer ?? refused;
     doubt();
     if (performance.now() > giveUpAt) break;
-    if ((attempt + 1) % all.length === 0) { // all have been asked: wait a little before the next round
+    at += 1;
+    if (at % all.length === 0) { // all have been asked: wait a little before the next round
       await pause(wait);
       wait = Math.min(2 * wait, MAX_PAUSE_MS);
     }

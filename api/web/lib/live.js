@@ -4,8 +4,8 @@
 // in, so the stream is read with fetch. A page that nobody looks at lets go of its stream, for a browser opens only a few connections to a node,
 // and goes on from its place when it is looked at again.
 
-import { doubt, firstIndex, heard, origins } from "./cluster.js";
-import { onUser, renew, token } from "./session.js";
+import { Problem, doubt, firstIndex, heard, origins } from "./cluster.js";
+import { fresh, onUser, renew, token } from "./session.js";
 
 const SILENCE_MS = 40_000; // a node says something every 15 s
 const PAUSE_MS = 300;
@@ -75,6 +75,7 @@ async function run(control) {
     const alive = () => { clearTimeout(timer); timer = setTimeout(() => cut.abort(), SILENCE_MS); };
     alive();
     try {
+      await fresh();
       const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
       const answer = await fetch(`${members[at % members.length]}/api/v1/events?${query()}`, { headers, cache: "no-store", signal: AbortSignal.any([control.signal, cut.signal]) });
       if (answer.status === 401) await renew();
@@ -88,7 +89,7 @@ async function run(control) {
       } else doubt();
     } catch (error) {
       if (control.signal.aborted) return;
-      if (error.name !== "AbortError" && !(error instanceof TypeError)) console.error(error); // those two: the connection is gone
+      if (error.name !== "AbortError" && !(error instanceof TypeError) && !(error instanceof Problem)) console.error(error); // those: the connection is gone
       doubt();
     } finally {
       clearTimeout(timer);

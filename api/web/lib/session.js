@@ -1,15 +1,22 @@
-// Who uses the page. Views ask `user()` and `needLogIn()`; tokens stay in here.
+// Who uses the page. The session itself is in a cookie that no script can read (api/browser.py); it is exchanged for short-lived access tokens, which
+// stay in the memory of this module and sign the requests to any member. Each tab has its own, so tabs do not disturb each other; they tell each other
+// when somebody logs in or out. Views ask `user()` and `needLogIn()`.
 
-import { Problem, ask, forgetPending, signWith } from "./cluster.js";
+import { Problem, ask, forgetPending, origins, signWith } from "./cluster.js";
 
-const KEPT = "tokens";
+const PAGE = { "Deskraft-Page": "1" }; // what another site's form cannot send
+const EARLY_MS = 30_000; // a token is renewed so long before it runs out
+const BROWSER = "/api/v1/auth/browser";
+
 const listeners = new Set();
-let tokens = JSON.parse(sessionStorage.getItem(KEPT) || "null");
+const others = new BroadcastChannel("session");
+let access = { token: null, endsAt: 0 };
 let who = null;
 let renewing = null;
 let askForLogIn = null;
 
-signWith({ token, renew });
+signWith({ token, fresh, renew, who: () => who?.id });
+others.addEventListener("message", () => { renew().catch(ignoreProblem); });
 
 /** {id, login, role} of who is logged in, or null. */
 export const user = () => who;
@@ -21,59 +28,56 @@ export function onUser(listener) {
 }
 
 /** For streams, which sign by themselves. */
-export function token() { return tokens?.access_token ?? null; }
+export function token() { return access.token; }
 
-/** Get a fresh token; false when the session has ended, and then nobody is logged in any more. */
+/** See to it that the token lasts for another request; when no node answers, the old one has to do. */
+export async function fresh() {
+  if (access.token && Date.now() > access.endsAt - EARLY_MS) await renew().catch(ignoreProblem);
+}
+
+/** Exchange the cookie for a token; false when nobody is logged in any more. */
 export function renew() {
-  renewing ??= renewNow().finally(() => { renewing = null; });
+  renewing ??= exchange().finally(() => { renewing = null; });
   return renewing;
 }
 
-async function renewNow() {
-  if (!tokens) return false;
+async function exchange() {
   try {
-    keep((await ask("POST", "/api/v1/auth/refresh", { body: { refresh_token: tokens.refresh_token }, signed: false })).body);
-    return true;
+    const { body } = await askHome(`${BROWSER}/token`, {});
+    enter(body);
+    return body !== null;
   } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
-    leave();
-    return false;
+    if (!(error instanceof Problem)) throw error;
+    // The host whose cookie this is does not answer, and others do not have it: there one can log in again.
+    if (error.status === 401 || (error.code === "unreachable" && home().length < origins().length)) { enter(null); return false; }
+    throw error;
   }
 }
 
-function keep(given) {
-  tokens = given;
-  sessionStorage.setItem(KEPT, JSON.stringify(given));
-}
+/** The members that get this page's cookie: cookies pass over ports, and stay with their host. */
+const home = () => origins().filter((each) => new URL(each).hostname === location.hostname);
 
-function tell(now) {
+const askHome = (path, body) => ask("POST", path, { body, headers: PAGE, signed: false, credentials: "include", members: home });
+
+/** The exchanged token, or nobody. */
+function enter(given) {
+  access = given ? { token: given.access_token, endsAt: Date.now() + given.expires_in * 1000 } : { token: null, endsAt: 0 };
+  const now = given?.user ?? null;
   const changed = who?.id !== now?.id || who?.role !== now?.role;
+  if (who && who.id !== now?.id) forgetPending();
   who = now;
   if (changed) for (const listener of listeners) listener(now);
 }
 
-function leave() {
-  tokens = null;
-  sessionStorage.removeItem(KEPT);
-  forgetPending();
-  tell(null);
+function ignoreProblem(error) {
+  if (!(error instanceof Problem)) throw error;
 }
 
-/** Go on with the session that the browser has, if any. */
-export async function resume() {
-  if (!tokens) return;
-  try {
-    tell((await ask("GET", "/api/v1/me")).body);
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status === 401) leave();
-    if (!(error instanceof Problem)) throw error;
-  }
-}
-
-/** Log in; throws Problem. */
+/** Log in; throws Problem. Where the home of the page is away, another member takes the password; its cookie is then its own. */
 export async function logIn(login, password) {
-  keep((await ask("POST", "/api/v1/auth/login", { body: { login, password }, signed: false })).body);
-  tell((await ask("GET", "/api/v1/me")).body);
+  const { body } = await ask("POST", BROWSER, { body: { login, password }, headers: PAGE, signed: false, credentials: "include" });
+  enter(body);
+  others.postMessage("changed");
 }
 
 /** Make an account and log in; throws Problem. */
@@ -89,7 +93,8 @@ export async function logOut() {
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 401) throw error; // 401: it has ended already
   }
-  leave();
+  enter(null);
+  others.postMessage("changed");
 }
 
 /** What opens the log-in dialog: `open(reason)` resolves once somebody is logged in and rejects when it is dismissed. Set once, by app.js. */

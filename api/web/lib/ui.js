@@ -21,10 +21,28 @@ export function toast(text, { kind = "ok", undo = null, actions = [] } = {}) {
   for (const event of ["mouseenter", "focusin"]) box.addEventListener(event, () => clearTimeout(timer)); // nothing goes away while it is read
   for (const event of ["mouseleave", "focusout"]) box.addEventListener(event, later);
   const toasts = byId("toasts");
+  if (kind === "bad") for (const each of [...toasts.children]) if (each.querySelector("p").textContent === text) each.remove(); // the same trouble is told once
   toasts.append(box);
   while (toasts.children.length > MAX_TOASTS) toasts.firstChild.remove();
   later();
   return away;
+}
+
+/** Let a button open and close a panel beside it: Escape, a choice and a tap elsewhere close it. `onOpen()` is told before it opens. */
+export function menu(button, panel, { onOpen = () => {} } = {}) {
+  const isOpen = () => button.getAttribute("aria-expanded") === "true";
+  const turn = (open) => {
+    if (open) onOpen();
+    button.setAttribute("aria-expanded", String(open));
+    panel.hidden = !open;
+  };
+  const elsewhere = (event) => { if (!box.isConnected) document.removeEventListener("pointerdown", elsewhere); else if (!box.contains(event.target)) turn(false); };
+  button.addEventListener("click", () => turn(!isOpen()));
+  panel.addEventListener("click", (event) => { if (event.target.closest("a, button")) turn(false); });
+  const box = el("div", { class: "menu", on: { keydown: (event) => { if (event.key === "Escape" && isOpen()) { turn(false); button.focus(); } } } }, button, panel);
+  document.addEventListener("pointerdown", elsewhere);
+  turn(false);
+  return box;
 }
 
 /** What went wrong, in words. */

@@ -110,4 +110,4 @@ function openErase() {
   look();
 }
 
-export default { path: "account", title: "account.title", needs: "user", hidden: true, show }; // reached by one's name in the header
+export default { path: "account", title: "account.title", needs: "user", inMenu: true, show }; // reached by one's name in the header

@@ -6,6 +6,7 @@ import { byId, clear, el, icon } from "../lib/dom.js";
 import { follow } from "../lib/live.js";
 import { onUser, user } from "../lib/session.js";
 import { placeName, spaces } from "../lib/spaces.js";
+import { menu } from "../lib/ui.js";
 import { knows, say } from "../lib/words.js";
 
 const TYPES = ["deskraft.booking", "deskraft.waitlist"];
@@ -13,30 +14,20 @@ const KEPT = 30;
 const PLACE = "bell";
 
 let kept = { user: null, items: [], unread: 0 };
-let opened = false;
 
 /** The button for the header, in the present language. */
 export function bell() {
-  const button = el("button", { type: "button", id: "bell", class: "quiet only", "aria-expanded": String(opened), "aria-controls": "bell-panel", hidden: !kept.user, on: { click: turn } },
+  const button = el("button", { type: "button", id: "bell", class: "quiet only", "aria-controls": "bell-panel" },
     icon("bell"), el("b", { id: "bell-count", "aria-hidden": "true" }));
-  const panel = el("section", { id: "bell-panel", class: "card", hidden: !opened },
+  const panel = el("section", { id: "bell-panel", class: "card panel" },
     el("h2", { text: say("bell.title") }), el("ul", { id: "bell-list", class: "plain" }), el("p", { id: "bell-empty", class: "quiet", text: say("bell.empty") }));
   queueMicrotask(draw);
-  return el("div", { class: "bell" }, button, panel);
-}
-
-function turn() {
-  opened = !opened;
-  if (opened) kept.unread = 0;
-  remember();
+  return menu(button, panel, { onOpen: () => { kept.unread = 0; remember(); } });
 }
 
 function draw() {
   if (!byId("bell")) return;
-  byId("bell").hidden = !kept.user;
   byId("bell").setAttribute("aria-label", say("bell.label", { count: kept.unread }));
-  byId("bell").setAttribute("aria-expanded", String(opened));
-  byId("bell-panel").hidden = !opened;
   byId("bell-count").textContent = kept.unread || "";
   byId("bell-empty").hidden = kept.items.length > 0;
   clear(byId("bell-list")).append(...kept.items.map(({ type, data }) => el("li", { text: `${say(`bell.told.${type}`)}: ${placeName(data)}` })));
@@ -53,7 +44,7 @@ async function take(told) {
   if (!kept.user || !mine || !knows(`bell.told.${type}`)) return;
   await spaces();
   kept.items = [{ type, data: told.data }, ...kept.items].slice(0, KEPT);
-  if (!opened) kept.unread += 1;
+  if (byId("bell-panel")?.hidden !== false) kept.unread += 1;
   remember();
 }
 
@@ -62,7 +53,6 @@ onUser((now) => {
   stop?.();
   const before = JSON.parse(sessionStorage.getItem(PLACE) || "null");
   kept = now && before?.user === now.id ? before : { user: now?.id ?? null, items: [], unread: 0 };
-  opened = false;
   stop = user() ? follow(TYPES, (told) => { take(told).catch(console.error); }) : null;
   remember();
 });
