@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from tests.chaos import judge, records, targets
+from tests.chaos import judge, recorded, records, targets
 from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck
 from tests.chaos.hearing import Receiver, hearing
 from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
@@ -263,6 +263,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--targets", action="store_true", help="no storm: measure how long people wait; see --targets --help"
     )
+    parser.add_argument("--record", action="store_true", help="add this storm to docs/storms.jsonl")
+    parser.add_argument(
+        "--draw", action="store_true", help="no storm: draw docs/reliability.md from the records"
+    )
     parser.add_argument(
         "--judge", type=Path, metavar="FILE", help="judge a history.jsonl again, and nothing else"
     )
@@ -275,6 +279,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--targets" in words:
         return targets.main([word for word in words if word != "--targets"])
     given = _arguments(words)
+    if given.draw:
+        print(
+            "docs/reliability.md is drawn anew" if recorded.redraw() else "docs/reliability.md is as recorded"
+        )
+        return 0
     if given.judge is not None:
         return _judge_again(given.judge)
     chosen = tuple(name for name in given.faults.split(",") if name) or tuple(FAULTS)
@@ -309,6 +318,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     (given.report / "result.json").write_text(
         json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
+    if given.record:
+        recorded.keep(result)
     write_report(given.report, outcome, line(outcome))
     for violation in outcome.verdict.violations[:5]:
         print(violation)

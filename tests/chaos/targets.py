@@ -254,8 +254,11 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, choices=(3, 5), default=3, help="members (default 3)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the pauses between faults")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--record", action="store_true", help="write them to docs/, for docs/reliability.md")
     parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="only draw these as Markdown")
     given = parser.parse_args(argv)
+    if given.record:
+        given.json = Path(__file__).resolve().parents[2] / "docs" / f"targets-{given.nodes}.json"
     given.chosen = [name for name in given.only.split(",") if name] or list(CASES)
     if unknown := set(given.chosen) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}; there are {names}")
@@ -269,6 +272,7 @@ def main(argv: Sequence[str]) -> int:
         print(table([json.loads(path.read_text(encoding="utf-8")) for path in given.table]))
         return 0
     began = time.monotonic()
+    load_average = round(os.getloadavg()[0], 1)
     rows: dict[str, Any] = {}
     for name in given.chosen:
         case = CASES[name]
@@ -278,6 +282,7 @@ def main(argv: Sequence[str]) -> int:
         "members": given.nodes,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "load_average": load_average,
         "seconds": round(time.monotonic() - began),
         "rows": rows,
     }

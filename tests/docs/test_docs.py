@@ -25,6 +25,7 @@ from api.problems import KINDS
 from node.replica import Statistics
 from scripts.make_event_samples import page_with
 from statemachine.limits import __file__ as limits_file
+from tests.chaos import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -264,3 +265,9 @@ def test_the_samples_are_true() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "make_api_samples.py"), "--check"]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_reliability_is_drawn_from_the_records() -> None:
+    """Nobody writes a figure of docs/reliability.md by hand, and none is older than its record: `./scripts/chaos --draw`."""
+    text = recorded.RELIABILITY.read_text(encoding="utf-8")
+    assert recorded.draw(text) == text

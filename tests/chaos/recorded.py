@@ -1,0 +1,111 @@
+"""What was measured and how often things were tested, kept as records, and drawn into docs/reliability.md from nothing but these.
+
+`docs/storms.jsonl` has one line for each storm that was recorded (`./scripts/chaos --record`), `docs/targets-3.json` and `docs/targets-5.json` what
+`./scripts/chaos --targets --record` measured, `docs/simulation-campaign.json` the simulated seeds. `./scripts/chaos --draw` replaces the marked
+blocks of the document; `tests/docs` fails when it would change them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import targets
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+STORMS = DOCS / "storms.jsonl"
+RELIABILITY = DOCS / "reliability.md"
+_BLOCK = re.compile(r"(<!-- drawn: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+KEPT = (
+    "faults", "requests", "raw_requests", "raw_answered", "library_calls", "library_answered", "events", "webhook_deliveries",
+    "asked_per_second", "after_kill_of_leader", "after_silence_of_leader", "after_handing_over",
+)  # fmt: skip
+
+
+def keep(result: Mapping[str, Any], path: Path = STORMS) -> None:
+    """Add a storm to the record, be it good or not."""
+    plan = result["plan"]
+    row = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "verdict": result["verdict"],
+        "violations": len(result["violations"]),
+        "seconds": plan["seconds"],
+        "members": plan["members"],
+        "seed": plan["seed"],
+        "overlapping": plan["overlapping"],
+        "operations": result["checked"]["operations"],
+        **{name: result[name] for name in KEPT},
+    }
+    with path.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(row) + "\n")
+
+
+def storms(path: Path = STORMS) -> list[dict[str, Any]]:
+    """All that were recorded, the oldest first."""
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
+
+
+def draw(document: str) -> str:
+    """The document with its blocks drawn anew."""
+    blocks = {"targets": _targets, "storms": _storms, "simulated": _simulated}
+    return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}\n{found[4]}", document)
+
+
+def _targets() -> str:
+    paths = [path for members in (3, 5) if (path := DOCS / f"targets-{members}.json").exists()]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    if not results:
+        return "Not measured yet."
+    where = "; ".join(
+        f"{result['members']} voters: {result['date']}, {result['machine']}, load average {result['load_average']} before"
+        for result in results
+    )
+    return f"Median / 90th of 100 / slowest in milliseconds. {where}.\n\n{targets.table(results)}"
+
+
+def _storms() -> str:
+    rows = storms()
+    if not rows:
+        return "None recorded yet."
+    lines = [
+        "| Date | Storm | Faults | Requests | Raw answered | Library answered | Events followed | Violations |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        how = "at once" if row["overlapping"] else "one at a time"
+        lines.append(
+            f"| {row['date']} | {row['seconds'] / 60:g} min, {row['members']} members, seed {row['seed']} | {sum(row['faults'].values())}, {how} "
+            f"| {row['requests']:,} | {row['raw_answered']:.4%} | {row['library_answered']:.4%} | {row['events']:,} | {row['violations']} |"
+        )
+    faults = sum((Counter(row["faults"]) for row in rows), Counter[str]())
+    told = ", ".join(f"{kind} {count:,}" for kind, count in sorted(faults.items()))
+    return "\n".join([*lines, "", f"Faults of these storms: {told}."])
+
+
+def _simulated() -> str:
+    record = json.loads((DOCS / "simulation-campaign.json").read_text(encoding="utf-8"))
+    seeds = sum(last - first + 1 for each in record["seeds"] for first, last in each["ranges"])
+    return (
+        f"{seeds:,} seeds, {record['simulated_hours']:.1f} simulated hours, {sum(record['faults'].values()):,} faults of "
+        f"{len(record['faults'])} kinds, {record['operations']:,} operations and {record['reads']:,} reads judged, "
+        f"{len(record['failpoints']):,} failpoints struck, {_count(record['violations'])} violations."
+    )
+
+
+def _count(value: int | Sequence[object] | Mapping[str, object]) -> int:
+    return value if isinstance(value, int) else len(value)
+
+
+def redraw() -> bool:
+    """Bring the document up to date; whether that changed it."""
+    before = RELIABILITY.read_text(encoding="utf-8")
+    after = draw(before)
+    RELIABILITY.write_text(after, encoding="utf-8")
+    return after != before
