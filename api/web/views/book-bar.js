@@ -51,7 +51,7 @@ export class Bar {
     return el("div", { class: "book-what" }, el("h2", { tabindex: "-1" }, what, el("span", { text: zone })), detail && el("p", { class: "quiet", text: detail }));
   }
 
-  get x() { return el("button", { type: "button", class: "quiet only", "aria-label": say("book.dismiss"), title: say("book.dismiss"), on: { click: this.told.dismiss } }, icon("close")); }
+  shut(key) { return el("button", { type: "button", class: "quiet only", "aria-label": say(`book.${key}`), title: say(`book.${key}`), on: { click: this.told.dismiss } }, icon("close")); }
 
   options(places) {
     return el("div", { class: "book-options" }, ...places.map((place) => el("button", { type: "button", text: this.what(place, true), on: { click: () => this.told.take(place) } })));
@@ -61,7 +61,7 @@ export class Bar {
   choice(place, moving, weeks = 1) {
     const weekly = !moving && el("select", { "aria-label": say("book.repeat") }, ...WEEKS.map((count) => el("option", { value: count, selected: count === weeks, text: count === 1 ? say("book.once") : say("book.weeks", { count }) })));
     const go = this.button(moving ? "move-here" : "confirm", () => this.told.confirm(weekly ? Number(weekly.value) : 1), "main");
-    this.show("choice", this.title(this.what(place), this.when(place)), weekly, go, this.x);
+    this.show("choice", this.title(this.what(place), this.when(place)), weekly, go, this.shut("dismiss"));
     this.tell(say("book.chosen", { what: this.what(place) }));
   }
 
@@ -83,7 +83,7 @@ export class Bar {
       el("div", { class: "book-options" },
         place.seat_id && this.button("wait-seat", () => this.told.wait(place), "quiet", { title: this.what(place) }),
         this.button("wait-any", () => this.told.wait({ ...place, seat_id: null }))),
-      this.button("close", this.told.dismiss, "quiet book-close"));
+      this.shut("close"));
     this.tell(text);
     this.read();
   }
@@ -91,7 +91,7 @@ export class Bar {
   /** One's own booking. */
   own(booking) {
     this.show("own", this.title(this.what(booking), `${say("book.own")} · ${this.when(booking)}`),
-      this.button("close", this.told.dismiss), this.button("move", () => this.told.move(booking)), this.button("cancel", () => this.told.cancel(booking), "danger"));
+      this.button("move", () => this.told.move(booking), ""), this.button("cancel", () => this.told.cancel(booking), "danger"), this.shut("close"));
     this.tell(`${say("book.own")}: ${this.what(booking)}`);
     this.read();
   }

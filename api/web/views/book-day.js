@@ -3,11 +3,10 @@
 // Why: the grid, the plan, the bar and the live events all speak of the same cells. They are kept here once; whoever changes one is told which cells changed,
 // so that only those are drawn. Instants are compared as milliseconds; what is shown comes from the text of the answer, which is written by the clocks of the space.
 
+import { clock, dateOf, daysAfter } from "../lib/time.js";
+
 const MAX_NEAR = 3; // free places offered of each kind, as many as a node offers
 const NIGHT_ENDS = "08:00"; // how much of the next morning is shown where the night is open
-
-/** The wall clock in an instant of an answer. */
-export const clockOf = (instant) => instant.slice(11, 16);
 
 export class Day {
   /** `answer` is that of `availability`, `index` the log index that it reflects, `nightName` how a date after this one is called. */
@@ -19,7 +18,7 @@ export class Day {
     // When the clocks change that day, an hour may stand twice: the offset tells the two apart.
     this.slots = answer.slots.map((slot) => ({
       ...slot, from: Date.parse(slot.starts_at), to: Date.parse(slot.ends_at),
-      name: (slot.starts_at.startsWith(this.date) ? "" : `${nightName(slot.starts_at.slice(0, 10))} `) + clockOf(slot.starts_at) + (shifted ? ` ${slot.starts_at.slice(19)}` : ""),
+      name: (slot.starts_at.startsWith(this.date) ? "" : `${nightName(dateOf(slot.starts_at))} `) + clock(slot.starts_at) + (shifted ? ` ${slot.starts_at.slice(19)}` : ""),
     }));
     const known = new Map(space.seats.map((seat) => [seat.id, seat]));
     this.rows = answer.seats.map(({ id, label, slots }) => ({ seat: known.get(id) || { id, label, zone: null, attributes: [], outages: [] }, states: slots }));
@@ -49,6 +48,16 @@ export class Day {
   place(row, first, last) {
     const [from, to] = [this.slots[first], this.slots[last]];
     return { space_id: this.space.id, seat_id: this.rows[row].seat.id, starts_at: from.starts_at, ends_at: to.ends_at, slots: last - first + 1 };
+  }
+
+  slotsOf({ starts_at: from, ends_at: to }) { return Math.round((Date.parse(to) - Date.parse(from)) / 60_000 / this.space.slot_minutes); }
+
+  /** The cells of a place when all of it is shown: {row, first, last}, or null. It has an end or a number of slots. */
+  cells(place) {
+    const row = this.rowOf.get(place.seat_id);
+    const first = this.slots.findIndex(({ from }) => from === Date.parse(place.starts_at));
+    const last = first + (place.slots || this.slotsOf(place)) - 1;
+    return row === undefined || first < 0 || last >= this.slots.length || (place.space_id && place.space_id !== this.space.id) ? null : { row, first, last };
   }
 
   /** How a seat is at some hours as a whole: the worst of its cells. */
@@ -120,14 +129,17 @@ export class Day {
 }
 
 /** Whether a space stays open over the midnight after a date. */
-export const opensThrough = (space, date) => hoursOn(space, date)?.closes === "24:00" && hoursOn(space, addDays(date, 1))?.opens === "00:00";
+export const opensThrough = (space, date) => hoursOn(space, date)?.closes === "24:00" && hoursOn(space, daysAfter(date, 1))?.opens === "00:00";
 
 /** The answers of two days as one, for a night that is one booking: the first day, and the early hours of the next. */
 export function withNight(day, next) {
   if (day.slots.at(-1)?.ends_at !== next.slots[0]?.starts_at || day.seats.some(({ id }, row) => next.seats[row]?.id !== id)) return day;
-  const early = next.slots.findIndex(({ starts_at: from }) => clockOf(from) >= NIGHT_ENDS);
+  const early = next.slots.findIndex(({ starts_at: from }) => clock(from) >= NIGHT_ENDS);
   return { ...day, slots: [...day.slots, ...next.slots.slice(0, early)], seats: day.seats.map((seat, row) => ({ ...seat, slots: [...seat.slots, ...next.seats[row].slots.slice(0, early)] })) };
 }
+
+/** Whether a choice has this cell. */
+export const covers = ({ row, first, last }, atRow, column) => row === atRow && first <= column && column <= last;
 
 /** What an event says of seats: [{seat_id, starts_at, ends_at, state}]. Administrators and owners are told of bookings, everybody else of seats. */
 export function placesOf({ type, data }, userId) {
@@ -148,11 +160,4 @@ export function hoursOn(space, date) {
   const special = space.special_days.find(({ first, last }) => first <= date && date <= last);
   if (special) return special.opens ? special : null;
   return space.hours[WEEK[new Date(`${date}T00:00Z`).getUTCDay()]] || null;
-}
-
-/** The local date `days` after another. */
-export function addDays(date, days) {
-  const at = new Date(`${date}T00:00Z`);
-  at.setUTCDate(at.getUTCDate() + days);
-  return at.toISOString().slice(0, 10);
 }

@@ -26,7 +26,7 @@ export class Deeds {
     const again = (sent || confirmAfterLogIn) && user();
     confirmAfterLogIn = false;
     this.moving = (moving && screen.bookings.get(moving)) || null;
-    const cells = screen.cellsOf(place);
+    const cells = screen.day.cells(place);
     if (cells && (again || screen.isFree(cells))) {
       screen.choose(cells, weeks);
       if (again) this.carryOut();
@@ -112,9 +112,9 @@ export class Deeds {
   /** An alternative was pressed: it is booked. */
   async take(place) {
     const { screen } = this;
-    const cells = screen.cellsOf(place);
+    const cells = screen.day.cells(place);
     if (cells && screen.isFree(cells)) screen.choose(cells);
-    else this.place = { ...place, slots: screen.slotsOf(place) };
+    else this.place = { ...place, slots: screen.day.slotsOf(place) };
     await busy(null, () => this.confirm());
   }
 
@@ -142,20 +142,19 @@ export class Deeds {
 
   async moveBack(now, before) {
     const { screen } = this;
-    const back = await acts.moveBack(before.id, { ...before, slots: screen.slotsOf(before) });
+    const back = await acts.moveBack(before.id, { ...before, slots: screen.day.slotsOf(before) });
     screen.put(now, "free");
     screen.own(back);
     toast(say("book.back", { what: screen.what(back) }));
   }
 
-  /** Stand in line. */
+  /** Stand in line. Who gets the place at once, as later on, hears it from the event. */
   async join(place) {
     const { screen } = this;
     if (!user()) await needLogIn(say("book.why"));
     const waiter = await acts.join(place);
     const what = screen.what(waiter);
-    if (waiter.status === "promoted") toast(say("book.promoted", { what }));
-    else toast(say("book.in-line", { what, ahead: waiter.position - 1 }), { undo: () => busy(null, async () => { await acts.leave(waiter.id); toast(say("book.left")); }) });
+    if (waiter.status !== "promoted") toast(say("book.in-line", { what, ahead: waiter.position - 1 }), { undo: () => busy(null, async () => { await acts.leave(waiter.id); toast(say("book.left")); }) });
     if (screen.gone) return;
     screen.letGo();
     await screen.load();

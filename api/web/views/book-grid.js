@@ -89,7 +89,13 @@ export class Grid {
   }
 
   select(chosen) {
-    const mark = ({ row, first, last }, on) => { for (let at = first; at <= last; at += 1) this.cell(row, at)?.setAttribute("aria-selected", String(on)); };
+    const mark = ({ row, first, last }, on) => {
+      for (let at = first; at <= last; at += 1) {
+        const cell = this.cell(row, at);
+        cell.setAttribute("aria-selected", String(on));
+        cell.classList.toggle("joined", on && at < last);
+      }
+    };
     if (this.chosen) mark(this.chosen, false);
     this.chosen = chosen;
     if (chosen) mark(chosen, true);

@@ -23,12 +23,12 @@ export class Plan {
     });
   }
 
-  /** Draw where the seats stand. False when no seat has a place. */
+  /** Draw where the seats stand. How many of them fit beside each other; 0 when no seat has a place. */
   render(day) {
     this.day = day;
     this.seats = new Map();
     const placed = day.rows.map(({ seat }, row) => ({ seat, row })).filter(({ seat }) => seat.x !== null && seat.x !== undefined && seat.y !== null);
-    if (!placed.length) { this.node.replaceChildren(); return false; }
+    if (!placed.length) { this.node.replaceChildren(); return 0; }
     const unit = smallestGap(placed.map(({ seat }) => seat));
     const [left, top] = ["x", "y"].map((axis) => Math.min(...placed.map(({ seat }) => seat[axis])));
     const [wide, high] = ["x", "y"].map((axis, at) => (Math.max(...placed.map(({ seat }) => seat[axis])) - [left, top][at]) / unit + 1);
@@ -47,7 +47,7 @@ export class Plan {
       drawing.append(group);
     }
     this.node.replaceChildren(drawing);
-    return true;
+    return wide;
   }
 
   /** Show how the seats are at these hours, and which is chosen. */

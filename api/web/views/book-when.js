@@ -2,13 +2,11 @@
 
 import { clear, el, icon } from "../lib/dom.js";
 import { language, say } from "../lib/words.js";
-import { addDays, clockOf, hoursOn } from "./book-day.js";
+import { clock, dateOf, daysAfter, localText, today } from "../lib/time.js";
+import { hoursOn } from "./book-day.js";
 
 const STRIP_DAYS = 14;
 const HORIZON_DAYS = 3660; // where the space sets none
-
-/** Today by the clocks of a space. */
-export const todayIn = (space) => new Intl.DateTimeFormat("en-CA", { timeZone: space.timezone, year: "numeric", month: "2-digit", day: "2-digit" }).format(new Date());
 
 const inWords = (date, how) => new Intl.DateTimeFormat(language(), { ...how, timeZone: "UTC" }).format(new Date(`${date}T00:00Z`));
 export const weekdayOf = (date) => inWords(date, { weekday: "short" });
@@ -19,15 +17,14 @@ const horizonOf = (space, user) => (user?.role === "admin" ? HORIZON_DAYS : Math
 
 /** The first date from today on which there is something left to book. */
 export function firstOpen(space) {
-  const today = todayIn(space);
-  const clock = new Intl.DateTimeFormat("en-GB", { timeZone: space.timezone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(new Date());
-  const last = hoursOn(space, today);
-  if (last && minutes(clock) <= minutes(last.closes) - space.slot_minutes) return today;
-  for (let days = 1; days < STRIP_DAYS; days += 1) if (hoursOn(space, addDays(today, days))) return addDays(today, days);
-  return today;
+  const now = localText(Date.now(), space.timezone);
+  const [first, hours] = [dateOf(now), hoursOn(space, dateOf(now))];
+  if (hours && minutes(clock(now)) < minutes(hours.closes) - space.slot_minutes) return first;
+  for (let days = 1; days < STRIP_DAYS; days += 1) if (hoursOn(space, daysAfter(first, days))) return daysAfter(first, days);
+  return first;
 }
 
-const minutes = (clock) => 60 * Number(clock.slice(0, 2)) + Number(clock.slice(3, 5));
+const minutes = (text) => 60 * Number(text.slice(0, 2)) + Number(text.slice(3));
 
 export class When {
   /** `told` hears `space(id)`, `date(date)`, `hours(first, last)`, `filter()`, `any()`. */
@@ -68,12 +65,15 @@ export class When {
   draw(spaces, space, date, user) {
     this.spaces.replaceChildren(...spaces.map(({ id, name }) => el("option", { value: id, text: name, selected: id === space.id })));
     this.spaces.disabled = spaces.length < 2;
-    const today = todayIn(space);
+    const first = today(space.timezone);
     const horizon = horizonOf(space, user);
-    const shown = Array.from({ length: Math.min(STRIP_DAYS, horizon + 1) }, (_, days) => addDays(today, days));
+    const shown = Array.from({ length: Math.min(STRIP_DAYS, horizon + 1) }, (_, days) => daysAfter(first, days));
     if (!shown.includes(date)) shown.push(date); // one from the picker
-    clear(this.strip).append(...shown.map((each) => this.day(space, each, today, each === date)));
-    Object.assign(this.picker, { min: today, max: addDays(today, horizon), value: date });
+    const strip = `${space.id} ${space.revision} ${shown}`;
+    if (strip !== this.drawn) clear(this.strip).append(...shown.map((each) => this.day(space, each, each === first, each === date))); // the same one keeps the focus
+    else this.strip.querySelector(`[value="${date}"]`).checked = true;
+    this.drawn = strip;
+    Object.assign(this.picker, { min: first, max: daysAfter(first, horizon), value: date });
     const has = new Set(space.seats.flatMap((seat) => seat.attributes));
     const offered = ["monitor", "window", "quiet", "accessible"].filter((each) => has.has(each)).map((each) => [each, say(`book.has.${each}`)]);
     if (space.zones.length > 1) offered.push(...space.zones.map((zone) => [`zone:${zone}`, zone]));
@@ -83,12 +83,12 @@ export class When {
     this.strip.querySelector(":checked")?.parentNode.scrollIntoView({ block: "nearest", inline: "center" });
   }
 
-  day(space, date, today, chosen) {
+  day(space, date, isToday, chosen) {
     const open = hoursOn(space, date);
-    const name = `${dayInWords(date)}${date === today ? `, ${say("book.today")}` : ""}${open ? "" : `, ${say("book.state.closed")}`}`;
+    const name = `${dayInWords(date)}${isToday ? `, ${say("book.today")}` : ""}${open ? "" : `, ${say("book.state.closed")}`}`;
     return el("label", { class: open ? "book-day" : "book-day shut", title: name },
       el("input", { type: "radio", name: "book-date", value: date, checked: chosen, "aria-label": name }),
-      el("small", { text: date === today ? say("book.today") : weekdayOf(date) }), el("b", { text: String(Number(date.slice(8))) }), el("small", { text: inWords(date, { month: "short" }) }));
+      el("small", { text: isToday ? say("book.today") : weekdayOf(date) }), el("b", { text: String(Number(date.slice(8))) }), el("small", { text: inWords(date, { month: "short" }) }));
   }
 
   /** Show the hours that are chosen, among those of the day. */
@@ -105,5 +105,5 @@ export class When {
 
 /** The end of a slot as a wall clock; with its offset when the next slot's beginning needs one. */
 function endName(day, at) {
-  return day.slots[at + 1]?.from === day.slots[at].to ? day.slots[at + 1].name : clockOf(day.slots[at].ends_at);
+  return day.slots[at + 1]?.from === day.slots[at].to ? day.slots[at + 1].name : clock(day.slots[at].ends_at);
 }

@@ -8,27 +8,30 @@
 
 import "./book.words.js";
 
-import { ask } from "../lib/cluster.js";
+import { Problem, ask, onConnection } from "../lib/cluster.js";
 import { clear, el } from "../lib/dom.js";
 import { follow, onReset } from "../lib/live.js";
 import { note } from "../lib/route.js";
 import { user } from "../lib/session.js";
 import { labelOf, spaces } from "../lib/spaces.js";
-import { dayName, localText, spanName, zoneName } from "../lib/time.js";
-import { busy, empty, toast } from "../lib/ui.js";
+import { dateOf, daysAfter, zoneName } from "../lib/time.js";
+import { busy, empty, problemText, toast } from "../lib/ui.js";
 import { say } from "../lib/words.js";
 import * as acts from "./book-acts.js";
 import { Bar } from "./book-bar.js";
-import { Day, addDays, opensThrough, placesOf, withNight } from "./book-day.js";
+import { Day, covers, opensThrough, placesOf, withNight } from "./book-day.js";
 import { Deeds } from "./book-deeds.js";
 import { Grid } from "./book-grid.js";
+import { placeOf, whenOf } from "./book-names.js";
 import { Plan } from "./book-plan.js";
-import { When, dayInWords, firstOpen, weekdayOf } from "./book-when.js";
+import { When, firstOpen, weekdayOf } from "./book-when.js";
 
 const TYPES = ["deskraft.booking", "deskraft.seat", "deskraft.space", "deskraft.waitlist"];
 const AGAIN_MS = 250; // changes of a space come in groups
 const JITTER_MS = 15_000; // when an hour begins, not all pages ask at the same moment
 const LONGEST_BOOKING_DAYS = 7;
+const PLAN_BESIDE = 6.5; // seats in a row of a plan that stands beside the grid; a wider one takes its place
+const RETRY_MS = 3_000;
 const SPACE = "book.space";
 const LAYOUT = "book.layout";
 
@@ -53,21 +56,39 @@ class Screen {
     this.when = new When(told);
     this.grid = new Grid(told);
     this.plan = new Plan((row) => this.pressSeat(row));
-    this.bar = new Bar(told, { what: (place, short) => this.what(place, short), when: (place, dayOnly) => this.whenOf(place, dayOnly) });
+    this.what = (place, short) => placeOf(this.space, this.date, place, short);
+    this.bar = new Bar(told, { what: this.what, when: (place, dayOnly) => whenOf(this.space, place, dayOnly) });
   }
 
   async start() {
-    this.spaces = await spaces();
+    this.spaces = await this.found();
     if (!this.spaces.length) { this.container.append(el("h1", { text: say("book.title") }), empty(say("book.no-spaces"))); return () => {}; }
     const before = acts.chosen();
     const wanted = this.parameters.space || before?.place.space_id || localStorage.getItem(SPACE);
     this.space = this.spaces.find(({ id }) => id === wanted) || this.spaces[0];
-    this.date = /^\d{4}-\d\d-\d\d$/.test(this.parameters.date) ? this.parameters.date : before?.place.starts_at?.slice(0, 10) || firstOpen(this.space);
+    this.date = /^\d{4}-\d\d-\d\d$/.test(this.parameters.date) ? this.parameters.date : before?.place.starts_at && dateOf(before.place.starts_at) || firstOpen(this.space);
     this.frame();
-    const stops = [follow(TYPES, (event) => this.told(event)), onReset(() => this.reload())];
-    await this.load();
-    if (before) this.deeds.goOn(before);
+    const stops = [
+      follow(TYPES, (event) => this.told(event)), onReset(() => this.reload()),
+      onConnection((connection) => { if (connection === "live" && this.failed) this.reload(); }),
+    ];
+    await busy(null, () => this.load());
+    if (before && this.day) this.deeds.goOn(before);
     return () => { this.gone = true; stops.forEach((stop) => stop()); this.bar.size.disconnect(); this.fits.disconnect(); document.documentElement.style.removeProperty("--book-bar"); Object.values(this.timers).forEach(clearTimeout); };
+  }
+
+  /** The spaces, as soon as the cluster tells them. */
+  async found() {
+    for (;;) {
+      try {
+        return await spaces();
+      } catch (problem) {
+        if (!(problem instanceof Problem)) throw problem;
+        clear(this.container).append(empty(problemText(problem)));
+        await new Promise((done) => { setTimeout(done, RETRY_MS); });
+        clear(this.container);
+      }
+    }
   }
 
   frame() {
@@ -77,8 +98,12 @@ class Screen {
     this.stage = el("div", { class: "book-stage", data: { layout: kept } },
       el("div", { class: "book-table", tabindex: "-1" }, this.grid.node), el("aside", { class: "book-map", "aria-label": say("book.plan") }, el("h2", { text: say("book.plan") }), this.plan.node));
     const table = this.grid.node.parentNode;
-    this.fits = new ResizeObserver(() => table.classList.toggle("wide", this.grid.node.offsetWidth > table.clientWidth - 20)); // then it scrolls by itself
-    this.fits.observe(table);
+    const header = document.querySelector(".top");
+    this.fits = new ResizeObserver(() => {
+      table.classList.toggle("wide", this.grid.node.offsetWidth > table.clientWidth - 20); // then it scrolls by itself
+      this.container.style.setProperty("--book-top", `${header.offsetHeight}px`); // what stays in sight stays below it
+    });
+    for (const each of [table, header]) this.fits.observe(each);
     this.nothing = el("div", { hidden: true });
     this.hint = el("p", { class: "quiet book-hint" }, el("span", { class: "fine", text: say("book.hint") }), el("span", { class: "coarse", text: say("book.hint-touch") }));
     const legend = el("ul", { class: "book-legend", "aria-hidden": "true" }, ...["free", "chosen", "mine", "taken", "closed", "past"].map((state) => el("li", {}, el("i", { data: { state } }), say(`book.state.${state}`))));
@@ -92,31 +117,14 @@ class Screen {
     for (const button of this.tabs.children) button.setAttribute("aria-pressed", String(button.dataset.layout === layout));
   }
 
-  // Words for places.
-
-  what(place, short = false) {
-    const name = place.seat_id ? labelOf(place.space_id || this.space.id, place.seat_id) : say("book.any-seat");
-    const [from, to] = [place.starts_at, place.ends_at].map((each) => (each.endsWith("Z") ? localText(Date.parse(each), this.space.timezone) : each)); // events are told in UTC
-    const span = spanName(from, to, this.space.timezone);
-    const other = from.slice(0, 10) === this.date ? "" : `${dayName(from, "weekday")} · `;
-    return `${name} · ${other}${short ? span.replace(/ \([^)]*\)$/, "") : span}`;
-  }
-
-  whenOf({ starts_at: from, ends_at: to }, dayOnly) {
-    const day = dayInWords((from.endsWith("Z") ? localText(Date.parse(from), this.space.timezone) : from).slice(0, 10));
-    if (dayOnly) return day;
-    const all = Math.round((Date.parse(to) - Date.parse(from)) / 60_000);
-    const [hours, minutes] = [Math.floor(all / 60), all % 60];
-    return `${day} · ${say(`book.duration-${!hours ? "minutes" : minutes ? "both" : "hours"}`, { hours, minutes })}`;
-  }
-
   // The day.
 
   async visit(spaceId, date) {
     this.space = this.spaces.find(({ id }) => id === spaceId);
     localStorage.setItem(SPACE, spaceId);
     this.date = date || firstOpen(this.space);
-    if (this.bar.mode !== "moving") this.letGo();
+    if (!this.deeds.moving || this.deeds.moving.space_id !== spaceId) this.letGo();
+    else this.choose(null);
     await busy(null, () => this.load());
   }
 
@@ -130,9 +138,13 @@ class Screen {
     const read = (day) => ask("GET", `/api/v1/spaces/${encodeURIComponent(space.id)}/availability?date=${day}`);
     try {
       [answer, night, own] = await Promise.all([
-        read(date), opensThrough(space, date) ? read(addDays(date, 1)) : null,
-        user() ? acts.mine(space.id, addDays(date, -LONGEST_BOOKING_DAYS), addDays(date, 1)) : own,
+        read(date), opensThrough(space, date) ? read(daysAfter(date, 1)) : null,
+        user() ? acts.mine(space.id, daysAfter(date, -LONGEST_BOOKING_DAYS), daysAfter(date, 1)) : own,
       ]);
+      this.failed = false;
+    } catch (problem) {
+      this.failed = true;
+      throw problem;
     } finally {
       if (this.missed === missed) this.stage.removeAttribute("aria-busy");
     }
@@ -161,9 +173,10 @@ class Screen {
     this.when.draw(this.spaces, this.space, this.date, user());
     const open = day.slots.length > 0;
     this.grid.render(day);
-    const hasPlan = this.plan.render(day) && open;
-    this.stage.classList.toggle("with-plan", hasPlan);
-    this.tabs.hidden = !hasPlan;
+    const planned = open ? this.plan.render(day) : 0;
+    this.stage.classList.toggle("with-plan", planned > 0);
+    this.container.classList.toggle("side", planned > 0 && planned <= PLAN_BESIDE);
+    this.tabs.hidden = !planned;
     const first = open && day.ahead < day.slots.length ? Math.max(day.ahead, before ? day.slots.findIndex(({ name }) => name === before.from) : 0) : -1;
     this.hours = first < 0 ? null : { first, last: Math.min(first + (before?.length || 0), day.slots.length - 1) };
     this.filter();
@@ -246,12 +259,12 @@ class Screen {
   cellsChanged(cells) {
     if (!cells.length) return;
     const { selected } = this;
-    const sent = this.deeds.sending ? cells.filter(([row, column]) => this.day.state(row, column) !== "free" || !this.covers(this.deeds.sending, row, column)) : cells;
+    const sent = this.deeds.sending ? cells.filter(([row, column]) => this.day.state(row, column) !== "free" || !covers(this.deeds.sending, row, column)) : cells;
     this.grid.changed(sent);
     this.drawPlan();
-    if (!selected || this.deeds.sending || !cells.some(([row, column]) => this.covers(selected, row, column) && !this.can(row, column))) return;
+    if (!selected || this.deeds.sending || !cells.some(([row, column]) => covers(selected, row, column) && !this.can(row, column))) return;
     const place = this.day.place(selected.row, selected.first, selected.last);
-    const others = cells.some(([row, column]) => this.covers(selected, row, column) && this.day.state(row, column) === "taken");
+    const others = cells.some(([row, column]) => covers(selected, row, column) && this.day.state(row, column) === "taken");
     this.letGo();
     if (others) this.bar.taken(say("book.taken", { seat: labelOf(place.space_id, place.seat_id) }), place, this.day.near(selected.row, selected.first, selected.last));
   }
@@ -269,8 +282,6 @@ class Screen {
 
   paint({ row, first, last }, how) { for (let column = first; column <= last; column += 1) if (this.grid.cell(row, column)) this.grid.draw(row, column, how); }
 
-  covers({ row, first, last }, atRow, column) { return row === atRow && first <= column && column <= last; }
-
   // Choosing.
 
   can(row, column) {
@@ -282,16 +293,6 @@ class Screen {
   isFree({ row, first, last }) {
     for (let column = first; column <= last; column += 1) if (!this.can(row, column)) return false;
     return true;
-  }
-
-  slotsOf({ starts_at: from, ends_at: to }) { return Math.round((Date.parse(to) - Date.parse(from)) / 60_000 / this.space.slot_minutes); }
-
-  /** The cells of a place when all of it is on the day that is shown, or null. It has an end or a number of slots. */
-  cellsOf(place) {
-    const row = this.day.rowOf.get(place.seat_id);
-    const first = this.day.slots.findIndex(({ from }) => from === Date.parse(place.starts_at));
-    const last = first + (place.slots || this.slotsOf(place)) - 1;
-    return row === undefined || first < 0 || last >= this.day.slots.length || (place.space_id && place.space_id !== this.space.id) ? null : { row, first, last };
   }
 
   /** How many slots one booking may have. */
@@ -362,7 +363,7 @@ class Screen {
 
   /** Enter on a cell: books what is chosen there, else is a tap. */
   enter(row, column) {
-    if (this.selected && this.covers(this.selected, row, column)) this.bar.node.querySelector(".main")?.click();
+    if (this.selected && covers(this.selected, row, column)) this.bar.node.querySelector(".main")?.click();
     else this.grid.pick(row, column);
   }
 
