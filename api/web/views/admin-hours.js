@@ -22,7 +22,7 @@ export default function hours(body, held, redraw) {
   const wish = () => Object.fromEntries(rows.map(({ name, open, from, to }) => [name, open.checked ? { opens: from.value, closes: to.value } : null]));
   const send = async () => {
     const changed = changedOf(held.space.hours, wish());
-    await save(held, { body: Object.keys(changed).length ? { hours: changed } : {}, title: t("tab.hours"), says: t("hoursHint") }, redraw);
+    await save(held, { body: Object.keys(changed).length ? { hours: changed } : {}, title: t("tab.hours") }, redraw);
   };
   fill(body, settings([el("p", { class: "note", text: t("inZone", { zone: held.space.timezone }) }), rows.map((row) => row.node)], send,
     [button(t("asMonday"), async () => asMonday())]));

@@ -10,6 +10,8 @@ const [MIN_COLUMNS, MIN_ROWS, MAX_CELLS, SPARE] = [16, 8, 60, 2];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const FAR = 5; // cells, with Shift
 
+const drafts = new Map(); // of each space what was moved and not saved yet: whoever looks at another tab finds it again
+
 /** What one cell of the grid is in the plan's own unit: 1, unless the plan is drawn in pixels or centimetres. */
 function stepOf(seats) {
   const numbers = seats.flatMap((seat) => (seat.x === null || seat.y === null ? [] : [seat.x, seat.y]));
@@ -23,7 +25,7 @@ export default function plan(body, held, redraw) {
   const { seats } = held.space;
   const step = stepOf(seats);
   const saved = new Map(seats.map((seat) => [seat.id, seat.x === null || seat.y === null ? null : { x: Math.round(seat.x / step), y: Math.round(seat.y / step) }]));
-  const places = new Map(saved);
+  const places = new Map([...saved, ...(drafts.get(held.id) || [])]);
   const nodes = new Map();
   const said = el("p", { class: "note", role: "status", text: t("planHint") });
   const tray = el("div", { class: "row" });
@@ -109,7 +111,8 @@ export default function plan(body, held, redraw) {
     const left = seats.filter((seat) => !places.get(seat.id));
     tray.replaceChildren(...(left.length ? [el("span", { text: t("notPlaced") })] : []), ...left.map((seat) =>
       el("button", { type: "button", text: seat.label, data: { unplaced: seat.id }, on: { click: () => { put(seat, free()); nodes.get(seat.id).focus(); } } })));
-    const count = moved().length;
+    drafts.set(held.id, moved().map((seat) => [seat.id, places.get(seat.id)]));
+    const count = drafts.get(held.id).length;
     pressed.textContent = t("savePlan", { count });
     pressed.disabled = !count;
   }
@@ -122,6 +125,7 @@ export default function plan(body, held, redraw) {
       const ours = held.space.seats.find((each) => each.id === seat.id); // so that it is not taken for somebody else's change
       if (ours) Object.assign(ours, { x, y });
     }
+    drafts.delete(held.id);
     toast(t("saved"));
     return redraw();
   }
@@ -129,7 +133,7 @@ export default function plan(body, held, redraw) {
   const stay = (event) => { if (moved().length) event.preventDefault(); };
   window.addEventListener("beforeunload", stay);
   fill(body, 
-    el("div", { class: "row" }, pressed, button(t("arrange"), arrange), button(t("undoAll"), redraw)),
+    el("div", { class: "row" }, pressed, button(t("arrange"), arrange), button(t("undoAll"), () => { drafts.delete(held.id); return redraw(); })),
     said, tray, el("div", { class: "admin-plan" }, paper));
   draw();
   return () => window.removeEventListener("beforeunload", stay);

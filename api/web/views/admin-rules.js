@@ -9,7 +9,7 @@ const MAX_NUMBER = 100_000;
 
 export default function rules(body, held, redraw) {
   const { policy } = held.space;
-  const number = (name, value, max) => field(t(name), el("input", { type: "number", name, min: 0, max, value: value || null, placeholder: t("off"), inputmode: "numeric" }), t(`${name}_hint`));
+  const number = (name, value, max) => field(t(name), el("input", { type: "number", name, min: 0, max, value: value || null, placeholder: t("off"), inputmode: "numeric" }), name === "cancel_cutoff_minutes" && t(`${name}_hint`));
   const one = el("input", { type: "checkbox", checked: policy.one_seat_at_a_time });
   const limits = settings([
     el("p", { class: "note", text: t("rulesHint") }), POLICY.map((name) => number(name, policy[name], MAX_NUMBER)), check(t("one_seat_at_a_time"), one),

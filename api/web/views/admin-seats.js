@@ -10,7 +10,7 @@ const pathOf = (seat) => `/seats/${encodeURIComponent(seat.id)}`;
 
 const zoneField = (held, value) => field(t("zone"), el("span", {},
   el("input", { name: "zone", value, maxlength: 100, list: "admin-seat-zones", autocomplete: "off", "aria-label": t("zone") }),
-  el("datalist", { id: "admin-seat-zones" }, ...held.space.zones.map((each) => el("option", { value: each })))), t("zoneHint"));
+  el("datalist", { id: "admin-seat-zones" }, ...held.space.zones.map((each) => el("option", { value: each })))));
 
 const attributeField = (chosen) => el("fieldset", {}, el("legend", { text: t("attributes") }),
   ATTRIBUTES.map((each) => check(t(each), el("input", { type: "checkbox", name: "attribute", value: each, checked: chosen.includes(each) }))));
@@ -44,7 +44,7 @@ async function edit(held, seat, redraw) {
   const done = await form({
     title: t("seatOf", { seat: seat.id }), send: t("save"),
     content: [
-      field(t("label"), el("input", { name: "label", value: seat.label, required: true, maxlength: 100, autofocus: true }), t("labelHint")),
+      field(t("label"), el("input", { name: "label", value: seat.label, required: true, maxlength: 100, autofocus: true })),
       zoneField(held, seat.zone || ""), attributeField(seat.attributes),
     ],
     work: async (shape) => {
