@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import expect
 
+from tests.api.conftest import Node
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import log_in, log_out
+from tests.browser.owners import MONDAY, booked, called, own_screen
+from tests.browser.pages import assert_accessible, log_in, log_out
 from tests.browser.people import PASSWORD, Person
 from tests.integration.cluster import ProcessCluster
 
@@ -43,3 +45,26 @@ async def test_it_rings_once_for_each_event_and_goes_on_at_another_node(
     await log_out(page)
     await expect(page.locator("#bell")).to_be_hidden()
     assert await page.evaluate("sessionStorage.getItem('bell')") is None
+
+
+async def test_it_says_why_and_closes_as_people_expect(node: Node, open_page: OpenPage) -> None:
+    """An administrator's reason stands in it, also after a reload; Escape gives the focus back, a click elsewhere closes it."""
+    alice, admin = await node.user("alice"), await node.admin()
+    page = await own_screen(node, open_page, "mine")
+    booking = await booked(node, alice, "A1", MONDAY, 10)
+    await called(node, admin, f"/api/v1/bookings/{booking['id']}/cancel", {"reason": "a burst pipe"})
+    await expect(page.get_by_role("button", name="Notifications: 2 new")).to_be_visible()
+    await expect(page.locator("#bell-said")).to_contain_text("Cancelled: Desk A1")
+    await page.reload()
+    bell, panel = page.locator("#bell"), page.locator("#bell-panel")
+    await bell.click()
+    told = panel.get_by_role("listitem").first
+    await expect(told).to_contain_text("10:00–11:00 (Moscow, UTC+3). Reason: a burst pipe")
+    await expect(told).to_contain_text("15:00 (Moscow, UTC+3)")
+    await assert_accessible(page)
+    await page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await expect(bell).to_be_focused()
+    await bell.click()
+    await page.get_by_role("heading", level=1).click()
+    await expect(panel).to_be_hidden()

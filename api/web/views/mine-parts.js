@@ -54,7 +54,7 @@ export const placeholder = (rows) => el("div", { class: "skeleton", role: "statu
 export const trouble = (problem, again) => el("div", { class: "empty", role: "alert" }, el("p", { text: problemText(problem) }), el("button", { type: "button", class: "main", text: say("parts.again"), on: { click: again } }));
 
 /** A field under its name. */
-export const labelled = (text, field, ...hints) => el("label", { class: "field" }, el("span", { text }), field, hints);
+export const labelled = (text, field, ...hints) => el("label", { class: "named" }, el("span", { text }), field, hints);
 
 /** A part of a screen with a title of its own. */
 export const card = (name, title, ...content) => el("section", { class: `card ${name}`, "aria-labelledby": `${name}-title` }, el("h2", { id: `${name}-title`, text: title }), content);
