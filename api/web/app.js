@@ -18,7 +18,6 @@ import { bell } from "./views/bell.js";
 const VIEWS = ["book", "mine", "history", "account", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
 
 let views = [];
-let leaving = false;
 let showing = { view: null, cleanup: null, number: 0 };
 
 const open = (view) => view.needs !== "admin" || user()?.role === "admin";
@@ -79,8 +78,7 @@ function accountMenu() {
 }
 
 async function leave() {
-  leaving = true;
-  try { await logOut(); } finally { leaving = false; }
+  await logOut();
   toast(say("app.bye"));
 }
 
@@ -101,8 +99,8 @@ async function start() {
   await busy(null, renew);
   views = (await loading).flatMap((each) => each.default);
   let before = user();
-  onUser((now) => {
-    if (before && !now && !leaving) toast(say("app.signedOut"), { kind: "bad" });
+  onUser((now, wanted) => {
+    if (before && !now && !wanted) toast(say("app.signedOut"), { kind: "bad" });
     before = now;
     drawHeader();
     show();

@@ -71,6 +71,7 @@ async def test_a_session_elsewhere_is_ended_and_then_all(node: Node, open_page: 
     await page.get_by_role("button", name="Log out everywhere").click()
     await page.get_by_role("dialog").get_by_role("button", name="Log out everywhere").click()
     await expect(page.locator("#login")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)  # it was wanted
     await expect_problem(await node.get(ME, other), 401, "unauthenticated")
 
 
@@ -102,6 +103,7 @@ async def test_the_account_is_erased_only_on_purpose(node: Node, open_page: Open
     await dialog.get_by_label("Пароль").fill(PASSWORD)
     await erase.click()
     await expect(page.locator("#login")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)  # it was wanted
     await expect_problem(
         await node.post("/api/v1/auth/login", {"login": "alice", "password": PASSWORD}),
         401,

@@ -14,6 +14,7 @@ let access = { token: null, endsAt: 0 };
 let who = null;
 let renewing = null;
 let askForLogIn = null;
+let ending = false;
 
 signWith({ token, fresh, renew, who: () => who?.id });
 others.addEventListener("message", () => { renew().catch(ignoreProblem); });
@@ -21,7 +22,7 @@ others.addEventListener("message", () => { renew().catch(ignoreProblem); });
 /** {id, login, role} of who is logged in, or null. */
 export const user = () => who;
 
-/** Be told whenever that changes. Returns how to stop. */
+/** Be told whenever that changes, and whether the person wanted the end of the session. Returns how to stop. */
 export function onUser(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -66,7 +67,7 @@ function enter(given) {
   const changed = who?.id !== now?.id || who?.role !== now?.role;
   if (who && who.id !== now?.id) forgetPending();
   who = now;
-  if (changed) for (const listener of listeners) listener(now);
+  if (changed) for (const listener of listeners) listener(now, ending);
 }
 
 function ignoreProblem(error) {
@@ -86,16 +87,26 @@ export async function register(login, password) {
   await logIn(login, password);
 }
 
-/** End this session on every node. */
-export async function logOut() {
+/** Do what ends this session on purpose, on every node; nobody is logged in afterwards, unless it throws. */
+export async function endBy(work) {
+  ending = true;
+  try {
+    await work();
+    enter(null);
+    others.postMessage("changed");
+  } finally {
+    ending = false;
+  }
+}
+
+/** End this session. */
+export const logOut = () => endBy(async () => {
   try {
     await ask("POST", "/api/v1/auth/logout");
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 401) throw error; // 401: it has ended already
   }
-  enter(null);
-  others.postMessage("changed");
-}
+});
 
 /** What opens the log-in dialog: `open(reason)` resolves once somebody is logged in and rejects when it is dismissed. Set once, by app.js. */
 export function logInBy(open) { askForLogIn = open; }

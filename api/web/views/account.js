@@ -7,7 +7,7 @@ import "./account.words.js";
 
 import { ask } from "../lib/cluster.js";
 import { clear, el, icon } from "../lib/dom.js";
-import { logOut, user } from "../lib/session.js";
+import { endBy, user } from "../lib/session.js";
 import { busy, confirmDialog, dialog, problemText, toast } from "../lib/ui.js";
 import { say } from "../lib/words.js";
 import { lookCard } from "./account-look.js";
@@ -31,8 +31,7 @@ function show(container) {
 function sessionsCard(list) {
   const everywhere = el("button", { type: "button", class: "danger", text: say("account.everywhere"), on: { click: () => busy(everywhere, async () => {
     if (!await confirmDialog(say("account.everywhereSure"), { danger: true, confirm: say("account.everywhere") })) return;
-    await ask("POST", "/api/v1/auth/logout-everywhere", { body: {} });
-    await logOut();
+    await endBy(() => ask("POST", "/api/v1/auth/logout-everywhere", { body: {} }));
   }) } });
   loadSessions(list);
   return card("sessions", say("account.sessions"), el("p", { class: "quiet", text: say("account.sessionsHint") }), list, el("div", { class: "acts" }, everywhere));
@@ -95,12 +94,11 @@ function openErase() {
   const content = el("div", { class: "stack" }, el("p", { text: say("account.eraseSure") }), labelled(say("account.typeLogin", { login: user().login }), login), labelled(say("account.password"), password.field), notice);
   const opened = dialog({ title: say("account.eraseTitle"), content, actions: [{ text: say("ui.no") }, { text: say("account.eraseDo"), kind: "danger", act: async () => {
     try {
-      await ask("DELETE", "/api/v1/me", { body: { password: password.value() } });
+      await endBy(() => ask("DELETE", "/api/v1/me", { body: { password: password.value() } }));
     } catch (problem) {
       notice.textContent = problemText(problem); // a toast would be behind the dialog
       return false;
     }
-    await logOut();
     toast(say("account.erased"));
     return true;
   } }] });

@@ -48,7 +48,7 @@ export function durationText(minutes) {
 export const chip = (kind, glyph, text) => el("span", { class: `chip ${kind}` }, el("span", { class: "glyph", "aria-hidden": "true", text: glyph }), text);
 
 /** While nothing is known yet. */
-export const placeholder = (rows) => el("div", { class: "skeleton", role: "status" }, el("span", { class: "unseen", text: say("ui.loading") }), Array.from({ length: rows }, () => el("i", { "aria-hidden": "true" })));
+export const placeholder = (rows) => el("div", { class: "skeleton", role: "status" }, el("span", { class: "unseen", text: say("parts.loading") }), Array.from({ length: rows }, () => el("i", { "aria-hidden": "true" })));
 
 /** That it could not be read, and a button to try again. */
 export const trouble = (problem, again) => el("div", { class: "empty", role: "alert" }, el("p", { text: problemText(problem) }), el("button", { type: "button", class: "main", text: say("parts.again"), on: { click: again } }));

@@ -4,7 +4,7 @@ import { addWords } from "../lib/words.js";
 
 addWords({
   ru: {
-    "parts.today": "сегодня", "parts.tomorrow": "завтра", "parts.hours": "{hours} ч", "parts.minutes": "{minutes} мин", "parts.again": "Повторить",
+    "parts.today": "сегодня", "parts.tomorrow": "завтра", "parts.hours": "{hours} ч", "parts.minutes": "{minutes} мин", "parts.again": "Повторить", "parts.loading": "Загрузка…",
     "mine.title": "Мои бронирования", "mine.print": "Распечатать", "mine.empty": "Впереди ничего не забронировано.", "mine.book": "Выбрать место",
     "mine.more": { one: "Показать ещё {count}", few: "Показать ещё {count}", many: "Показать ещё {count}", other: "Показать ещё {count}" },
     "mine.cut": "Показаны {count} последних сделанных броней; есть и ещё — все они в «Истории».",
@@ -27,7 +27,7 @@ addWords({
     "problem.too-many-changes": "Эту бронь меняли слишком много раз. Отмените её и забронируйте заново.", "problem.too-early-to-check-in": "Отметиться можно за 15 минут до начала.", "problem.waiting-not-found": "Вы уже не ждёте этого места.",
   },
   en: {
-    "parts.today": "today", "parts.tomorrow": "tomorrow", "parts.hours": "{hours} h", "parts.minutes": "{minutes} min", "parts.again": "Try again",
+    "parts.today": "today", "parts.tomorrow": "tomorrow", "parts.hours": "{hours} h", "parts.minutes": "{minutes} min", "parts.again": "Try again", "parts.loading": "Loading…",
     "mine.title": "My bookings", "mine.print": "Print", "mine.empty": "Nothing is booked ahead.", "mine.book": "Choose a seat",
     "mine.more": { one: "Show {count} more", other: "Show {count} more" },
     "mine.cut": "The {count} bookings made last are shown; there are more: all of them are in “History”.",
