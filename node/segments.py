@@ -15,8 +15,8 @@ keep, so a turn is durable as a whole or not at all.
 Reading. The first position that holds no valid frame ends the log if (a) only zeros follow: a clean end, or (b) it
 is a torn write: the write that was under way when the machine stopped. Because the file held zeros and devices write whole sectors
 of SECTOR_BYTES, a torn frame has at least one sector that is still all zero. A torn end is erased: it was never synced, so nobody was told of it.
-Everything else (no zero sector, a valid frame further on, a gap in the sequence, damage in an older segment) is corruption, and the
-member stops: going on would mean to have forgotten something that it promised.
+Everything else (no zero sector, a valid frame further on, a gap in the sequence, damage in an older segment, a file shorter than it was made)
+is corruption, and the member stops: going on would mean to have forgotten something that it promised.
 
 Limits. A frame of which every sector is written but whose last sync never returned is taken as written: more durable than promised.
 Damage to the very last frame that happens to clear a whole sector cannot be told from a torn write.
@@ -134,13 +134,17 @@ def scan_segment(name: str, data: bytes, first_sequence: int | None, is_last: bo
     return ScannedSegment(payloads, sequence or 0, offset, rest_end - offset)
 
 
-def scan_journal(disk: Disk) -> list[tuple[int, str, ScannedSegment]]:
+def scan_journal(disk: Disk, segment_bytes: int = SEGMENT_BYTES) -> list[tuple[int, str, ScannedSegment]]:
     """Read all segments in order: number, name, content. Writes nothing. Raises CorruptJournalError."""
     names = [name for name in disk.names() if name.startswith("journal-") and name.endswith(".seg")]
     scanned: list[tuple[int, str, ScannedSegment]] = []
     sequence: int | None = None
     for position, name in enumerate(names):
-        segment = scan_segment(name, disk.read(name), sequence, is_last=position == len(names) - 1)
+        data = disk.read(name)
+        if len(data) < segment_bytes:
+            # It had its full size before it had its name, so what is missing was there, and may have ended between two frames.
+            raise CorruptJournalError(f"{name}: {len(data)} bytes of {segment_bytes} are left of it")
+        segment = scan_segment(name, data, sequence, is_last=position == len(names) - 1)
         number = int(name[8:-4])
         if scanned and number != scanned[-1][0] + 1:
             raise CorruptJournalError(f"a segment is missing between {scanned[-1][1]} and {name}")
@@ -185,7 +189,7 @@ class SegmentedLog:
         result: list[tuple[int, bytes]] = []
         sequence: int | None = None
         scanned = None
-        for number, name, scanned in scan_journal(self._disk):
+        for number, name, scanned in scan_journal(self._disk, self._segment_bytes):
             self._segments.append(_Segment(name, number))
             result.extend((number, payload) for payload in scanned.payloads)
             if scanned.payloads:

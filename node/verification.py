@@ -26,7 +26,7 @@ from node.disk import StorageError
 from node.journal import RaftJournal
 from node.looking import LookingDisk
 from node.membership import ENTRY_PREFIX
-from node.segments import scan_journal
+from node.segments import SEGMENT_BYTES, scan_journal
 from node.snapshots import SnapshotHead
 from statemachine.occupancy import day_masks
 from statemachine.outcomes import Outcome
@@ -87,24 +87,24 @@ def examine_backup(path: Path) -> Examined:
     return examined
 
 
-def examine_directory(path: Path) -> Examined:
+def examine_directory(path: Path, segment_bytes: int = SEGMENT_BYTES) -> Examined:
     """Read and replay a member's files. Nothing in the directory is changed."""
     examined = Examined(str(path))
     try:
         with LookingDisk(path) as disk:
-            _examine(disk, examined)
+            _examine(disk, examined, segment_bytes)
     except (StorageError, OSError) as error:
         examined.faults.append(str(error))
     return examined
 
 
-def examine_directories(paths: list[Path]) -> list[Examined]:
+def examine_directories(paths: list[Path], segment_bytes: int = SEGMENT_BYTES) -> list[Examined]:
     """Several members: each by itself, and their digests where two logs have the same entry.
 
     By the log matching property (Ongaro & Ousterhout 2014, 5.3) an entry of the same index and term is the same, with all before
     it; so must be the digest. Ends that differ in their terms were not committed in one of the two, and prove nothing.
     """
-    examined = [examine_directory(path) for path in paths]
+    examined = [examine_directory(path, segment_bytes) for path in paths]
     for one, other in pairwise(each for each in examined if each.trail):
         shared = (
             index
@@ -123,10 +123,10 @@ def examine_directories(paths: list[Path]) -> list[Examined]:
     return examined
 
 
-def _examine(disk: LookingDisk, examined: Examined) -> None:
+def _examine(disk: LookingDisk, examined: Examined, segment_bytes: int) -> None:
     identity = storage.whose(disk)
     examined.cluster, examined.node_id = identity.cluster, identity.node_id
-    scanned = scan_journal(disk)
+    scanned = scan_journal(disk, segment_bytes)
     if scanned and scanned[-1][2].torn_bytes:
         examined.notes.append(
             f"{scanned[-1][2].torn_bytes} bytes of an unfinished write at the journal's end: nobody was told of it"

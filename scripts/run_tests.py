@@ -21,8 +21,8 @@ TIMELESS = [f"tests/{room}" for room in ("statemachine", "checking", "scenarios"
 HELP = """\
 usage: ./scripts/test [PYTEST ARGUMENT…]
 
-Installs all that the tests need into .venv, nats-server and chromium by apt-get where that is possible, and runs every
-one of them: ruff (rules and format), mypy (strict),
+Installs all that the tests need into .venv, nats-server, chromium, faketime and strace by apt-get where that is possible,
+and runs every one of them: ruff (rules and format), mypy (strict),
 import-linter (the layers), pytest, and 200 fresh seeds of a simulated minute, which take what the others leave of the cores and are shown when
 they are done. Arguments go to pytest, for example:
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         ensure(frozenset({"test"}))
         ensure_program("nats-server", "the tests of the broker")
         ensure_program("chromium", "the tests of the web page")
+        ensure_program("faketime", "storms with wrong clocks")
+        ensure_program("strace", "storms with failing disks")
     except SetupError as error:
         print(f"scripts/test: {error}", file=sys.stderr)
         return 2

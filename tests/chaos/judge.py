@@ -146,7 +146,13 @@ class Auditor(RawPerson):
     async def again(self, node: str, path: str, body: dict[str, object], key: str) -> str:
         """The status that a key is answered with now."""
         said = await self._ask("again", node, "POST", path, body, key)
-        return "no answer" if said is None else str(said.status)
+        return (
+            "no answer"
+            if said is None
+            else str(said.status)
+            if said.status < 500
+            else f"{said.status} {said.body}"
+        )
 
 
 def judge_history(operations: Sequence[Operation]) -> Verdict:

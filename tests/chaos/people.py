@@ -41,6 +41,7 @@ OPERATIONS_PER_PERSON = 400  # then somebody new comes
 SENDS_FLOOR = 0.25  # of the raw reads; linearizable reads need none, and it would hide a stale one
 ATTEMPT_SECONDS = 2.5  # every request is answered within that
 SETTLE_SECONDS = 20.0
+STAMP_AHEAD_SECONDS = 3.0  # what estimates of other members' clocks may be wrong by, and more
 SPACE_RULES: dict[str, Any] = {
     "id": SPACE,
     "name": "Storm",
@@ -301,7 +302,16 @@ class RawPerson(Person):
 
     async def book(self, seat: str, moment: datetime) -> Made | No | None:
         body = {"space_id": SPACE, "seat_id": seat, "starts_at": moment.isoformat()}
-        return self._made(await self._write("book", "/api/v1/bookings", body))
+        said = await self._write("book", "/api/v1/bookings", body)
+        if said is not None and said.status == 201:
+            self._check_stamp(said.body)
+        return self._made(said)
+
+    def _check_stamp(self, booking: dict[str, Any]) -> None:
+        """Log time is the median of the members' clocks, so it never runs ahead of the right one, whatever one of them shows."""
+        ahead_seconds = datetime.fromisoformat(booking["created_at"]).timestamp() - time.time()
+        if ahead_seconds > STAMP_AHEAD_SECONDS:
+            self.storm.diary.strange.append(f"log time is {ahead_seconds:.1f} s ahead: {booking}")
 
     async def cancel(self, booking: str) -> Made | No | None:
         return self._made(await self._write("cancel", f"/api/v1/bookings/{booking}/cancel", {}))

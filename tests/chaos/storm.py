@@ -20,14 +20,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 
 from tests.chaos import judge, recorded, records, targets
-from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck
+from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck, possible, stage_for
+from tests.chaos.faults.stage import keep_mounts_to_ourselves
 from tests.chaos.hearing import Receiver, hearing
 from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
 from tests.chaos.report import write_report
@@ -79,11 +80,20 @@ class Outcome:
 
 async def _watch(cluster: ProcessCluster, at: Field, sights: list[Sight]) -> None:
     while True:
+        _note_ends(cluster, at)
         for member, said in (await cluster.statuses()).items():
             sights.append(Sight(time.monotonic(), member, said.role, said.term))
             if said.role == "leader":
                 at.leader = member
         await asyncio.sleep(WATCH_SECONDS)
+
+
+def _note_ends(cluster: ProcessCluster, at: Field) -> None:
+    """Members end by faults, and by themselves when a fault expects it; never otherwise. Said once of each process."""
+    for node in cluster:
+        if not node.alive and at.up(node.id) and (node.id, node.pid) not in at.ended:
+            at.ended.add((node.id, node.pid))
+            at.wrong.append(f"{node.id} ended by itself with status {node.exit_status}: {node.tail(5)}")
 
 
 async def _strike(at: Field, plan: Plan, until: float) -> None:
@@ -128,18 +138,27 @@ async def _report_progress(storm: Storm, at: Field, until: float) -> None:
 
 async def run(plan: Plan, folder: Path) -> Outcome:
     """The whole storm."""
+    plan = replace(plan, faults=possible(plan.faults))
+    assert plan.faults, "this machine allows none of these faults"
     storm = Storm(Diary(), plan.seed, plan.people / plan.operations_per_second)
     rng = random.Random(f"storm {plan.seed}")
     receiver = Receiver(free_ports(1)[0], folder)
     allowed = {"webhook_allow": [f"127.0.0.1:{receiver.port}"]}
     extra = {"snapshot_every_entries": 2000, "outbox": allowed}
     connector = aiohttp.TCPConnector(limit=0)
-    async with (
-        aiohttp.ClientSession(connector=connector) as session,
-        running_cluster(folder, plan.members, spaces=[SPACE_RULES], extra=extra) as cluster,
-        on_wires(cluster) as network,
-    ):
-        at = Field(cluster, network, rng, receiver=receiver)
+    ids = [f"n{number + 1}" for number in range(plan.members)]
+    async with contextlib.AsyncExitStack() as stack:
+        stage = stack.enter_context(stage_for(folder, ids, plan.faults))
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        cluster = await stack.enter_async_context(
+            running_cluster(
+                folder, plan.members, spaces=[SPACE_RULES], extra=extra, environment_of=stage.environment_of
+            )
+        )
+        for node in cluster:
+            node.under = stage.under  # from their next start, which `on_wires` makes
+        network = await stack.enter_async_context(on_wires(cluster))
+        at = Field(cluster, network, rng, receiver=receiver, stage=stage)
         storm.up = at.up
         urls = {node.id: network.api_url(node.id) for node in cluster}
         direct = {node.id: node.url for node in cluster}
@@ -304,6 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"seed {seed}: {plan.members} members, {given.minutes:g} minutes, faults {', '.join(chosen)}",
         flush=True,
     )
+    keep_mounts_to_ourselves()
     with tempfile.TemporaryDirectory(prefix="deskraft-chaos-") as folder:
         outcome = asyncio.run(run(plan, Path(folder)))
     given.report.mkdir(parents=True, exist_ok=True)

@@ -89,6 +89,7 @@ class NodeProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
         self.options: tuple[str, ...] = ()  # of the command, at every start
+        self.under: tuple[str, ...] = ()  # a command that starts it and becomes it, such as prlimit
 
     @property
     def pid(self) -> int:
@@ -123,7 +124,7 @@ class NodeProcess:
             output.write(f"--- start {time.strftime('%H:%M:%S')}\n".encode())
             output.flush()
             self._process = subprocess.Popen(
-                [*command, *self.options, *options],
+                [*self.under, *command, *self.options, *options],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

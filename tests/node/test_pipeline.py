@@ -199,7 +199,7 @@ def test_a_log_that_agrees_with_the_snapshot_is_kept() -> None:
     bench.sync()
     bench.disk.crash()
     identity = storage.read_identity(bench.disk, "desks", "n1", BIRTH)
-    assert storage.open_storage(bench.disk, identity).journal.last_index == 12
+    assert storage.open_storage(bench.disk, identity, 64 << 10).journal.last_index == 12
 
 
 def test_a_log_that_contradicts_the_snapshot_is_replaced() -> None:

@@ -236,6 +236,18 @@ def test_a_cleared_sector_is_a_torn_write_in_the_last_frame_only() -> None:
                 scan_segment(FIRST, bytes(damaged), 1, is_last=True)
 
 
+def test_a_file_that_was_cut_is_corruption_wherever_it_ends() -> None:
+    """Between two frames as well, where what is left looks whole."""
+    disk, bounds = three_frames()
+    data = disk.read(FIRST)
+    for size_bytes in (*range(bounds[-1] + 40), len(data) - 1):
+        disk.create(FIRST).write_durably(data[:size_bytes], 0)
+        with pytest.raises(
+            CorruptJournalError, match=f"{FIRST}: {size_bytes} bytes of {len(data)} are left of it"
+        ):
+            opened(disk, len(data))
+
+
 def test_garbage_behind_the_last_frame_is_corruption() -> None:
     """Nothing writes there but a frame, and this is none, nor a torn one."""
     disk, bounds = three_frames()

@@ -29,6 +29,7 @@ from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, World
 from tests.statemachine.logs import Batch, encoded, logs
 
+SEGMENT_BYTES = 1 << 18
 SEATS = tuple(
     Seat(f"n{i}", f"127.0.0.1:{7000 + i}", f"127.0.0.1:{8000 + i}", True, f"{i:032x}") for i in (1, 2, 3)
 )
@@ -43,7 +44,7 @@ class Member:
         self.folder = folder
         self.disk = RealDisk(folder)
         identity = storage.read_identity(self.disk, "test", "n1", BORN)
-        self.opened = storage.open_storage(self.disk, identity, segment_bytes=1 << 18)
+        self.opened = storage.open_storage(self.disk, identity, segment_bytes=SEGMENT_BYTES)
         self.journal = self.opened.journal
         self.world = World(populated=False)
         self.journal.setCurrentTerm(1, "n1")
@@ -115,14 +116,14 @@ def flip(path: Path, needle: bytes) -> None:
 
 
 def faults_in(folder: Path) -> str:
-    examined = examine_directory(folder)
+    examined = examine_directory(folder, SEGMENT_BYTES)
     assert not examined.proved
     return "; ".join(examined.faults)
 
 
 def test_whole_files_are_proved_and_not_touched(folder: Path) -> None:
     before = contents(folder)
-    examined = examine_directory(folder)
+    examined = examine_directory(folder, SEGMENT_BYTES)
     assert examined.faults == [] and examined.notes == []
     assert (examined.cluster, examined.node_id, examined.snapshots) == ("test", "n1", 2)
     assert (examined.bookings, examined.outcomes) == (3, 3)
@@ -176,7 +177,7 @@ def test_a_torn_end_is_noted_and_left(folder: Path) -> None:
     end = len(data.rstrip(b"\0"))
     data[end + 1000 : end + 1003] = b"xyz"
     segment.write_bytes(data)
-    examined = examine_directory(folder)
+    examined = examine_directory(folder, SEGMENT_BYTES)
     assert examined.proved and "unfinished write" in examined.notes[0]
     assert segment.read_bytes() == data
 
@@ -192,7 +193,7 @@ def test_whatever_was_asked_is_proved(log: list[Batch], at: int) -> None:
             if number == at:
                 member.snapshot()
         member.close()
-        examined = examine_directory(Path(folder) / "n1")
+        examined = examine_directory(Path(folder) / "n1", SEGMENT_BYTES)
         assert examined.faults == []
         assert examined.digest == member.world.state.digest.hex()
 
@@ -204,7 +205,7 @@ def test_an_erased_account_takes_its_promises_along(tmp_path: Path) -> None:
     member.book(2, FREE_CELL + HOUR)
     assert member.world.do(EraseAccount("hash-ann"), scope="ann", session="s-ann").ok
     member.close()
-    examined = examine_directory(tmp_path / "n1")
+    examined = examine_directory(tmp_path / "n1", SEGMENT_BYTES)
     assert examined.faults == [] and (examined.outcomes, examined.bookings) == (0, 2)
 
 
@@ -213,12 +214,12 @@ def test_members_are_compared_where_their_logs_agree(folder: Path, tmp_path: Pat
     behind = Member(tmp_path / "n2")
     behind.book(1)
     behind.close()
-    one, other = examine_directories([folder, tmp_path / "n2"])
+    one, other = examine_directories([folder, tmp_path / "n2"], SEGMENT_BYTES)
     assert one.proved and other.proved and one.index > other.index
     strange = Member(tmp_path / "n3")
     strange.book(9)  # another entry in the same place and term: cannot be
     strange.close()
-    assert not all(each.proved for each in examine_directories([folder, tmp_path / "n3"]))
+    assert not all(each.proved for each in examine_directories([folder, tmp_path / "n3"], SEGMENT_BYTES))
 
 
 def test_overlaps_and_false_bitmaps_are_counted_by_hand() -> None:

@@ -1,14 +1,24 @@
-"""Every kind of fault that a storm may have, by the name that `--faults` takes."""
+"""Every kind of fault that a storm may have, by the name that `--faults` takes, and what each needs of the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.chaos.faults import crowds, operators, processes, wires
+from tests.chaos.faults import clocks, crowds, damage, descriptors, disks, operators, processes, wires
 from tests.chaos.faults.field import Field, Struck
+from tests.chaos.faults.stage import (
+    Stage,
+    missing_clocks,
+    missing_disks,
+    missing_files,
+    missing_tracing,
+    staged,
+)
 
-__all__ = ["FAULTS", "ONE_MEMBER", "Field", "Kind", "Struck"]
+__all__ = ["FAULTS", "ONE_MEMBER", "Field", "Kind", "Struck", "possible", "stage_for"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,7 @@ class Kind:
     strike: Callable[[Field, float], Awaitable[None]]  # with how many seconds to last
     one_member: bool = True  # never more than one member at a time
     beside: bool = True  # may strike while another lasts
+    missing: Callable[[], str] = lambda: ""  # why this machine does not allow it; "" when it does
 
 
 FAULTS: dict[str, Kind] = {
@@ -40,5 +51,37 @@ FAULTS: dict[str, Kind] = {
     "receiver": Kind(crowds.receiver),
     "replace": Kind(operators.replace, beside=False),
     "hand-over": Kind(operators.hand_over),
+    "skew": Kind(clocks.skew, missing=missing_clocks),
+    "disk-full": Kind(disks.full, missing=missing_disks),
+    "disk-error": Kind(disks.error, missing=missing_tracing),
+    "disk-slow": Kind(disks.slow, missing=missing_tracing),
+    "torn-tail": Kind(damage.torn_tail),
+    "damaged-journal": Kind(damage.damaged_journal),
+    "damaged-snapshot": Kind(damage.damaged_snapshot),
+    "connections": Kind(descriptors.connections, missing=missing_files),
+    "no-descriptors": Kind(descriptors.no_descriptors, missing=missing_files),
 }
 ONE_MEMBER = frozenset(name for name, kind in FAULTS.items() if kind.one_member)
+
+
+def possible(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that this machine allows; each of the others is said, once, and why."""
+    found = []
+    for name in names:
+        if why := FAULTS[name].missing():
+            print(f"without {name}: {why}", flush=True)
+        else:
+            found.append(name)
+    return tuple(found)
+
+
+def stage_for(folder: Path, members: list[str], names: tuple[str, ...]) -> AbstractContextManager[Stage]:
+    """What has to stand before the members start, so that these faults can strike."""
+    needs = {FAULTS[name].missing for name in names}
+    return staged(
+        folder,
+        members,
+        clocks=missing_clocks in needs,
+        disks=missing_disks in needs,
+        files=missing_files in needs,
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.chaos.faults.stage import Stage
 from tests.chaos.hearing import Receiver
 from tests.chaos.wires import Network
 from tests.integration.cluster import NodeProcess, ProcessCluster
@@ -44,6 +45,10 @@ class Field:
     )  # members that nobody may expect answers of: by how many faults
     leader: str = ""  # as last seen by the watcher
     receiver: Receiver | None = None  # of webhooks
+    stage: Stage = field(default_factory=Stage)
+    ended: set[tuple[str, int]] = field(
+        default_factory=set
+    )  # processes that were seen to end without a fault
     wrong: list[str] = field(default_factory=list)  # what a fault itself has seen go wrong, in words
 
     def up(self, member: str) -> bool:

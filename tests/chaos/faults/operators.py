@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from client.aio import Client
-from client.errors import NoNodeAnswers, Refused
+from client.errors import DeskraftError, NoNodeAnswers, Refused
 from tests.chaos.faults.field import READY_SECONDS, Field, again
 from tests.integration.cluster import ADMIN_LOGIN, ADMIN_PASSWORD, NodeProcess
 
@@ -32,7 +34,8 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def _operator(at: Field) -> Client:
+async def operator(at: Field) -> Client:
+    """An administrator who has logged in."""
     client = Client(at.cluster.urls, random=random.Random(at.rng.random()))
     await patiently(lambda: client.login(ADMIN_LOGIN, ADMIN_PASSWORD))
     return client
@@ -42,23 +45,44 @@ async def replace(at: Field, seconds: float) -> None:
     """A member's disk is lost for good; it is given up, and the member begins again over an empty folder."""
     node = at.victim()
     with at.striking("replace", node.id):
-        async with await _operator(at) as operator:
-            node.kill()
-            await asyncio.to_thread(shutil.rmtree, node.data_dir)
-            await asyncio.sleep(seconds / 2)
-            disk = await _disk_of(operator, node)
-            await patiently(lambda: operator.replace_member(node.id, disk))
-            await again(at, [node])
-            give_up_at = time.monotonic() + READY_SECONDS
-            while await _disk_of(operator, node) in ("", disk):
-                if time.monotonic() > give_up_at:
-                    raise TimeoutError(f"{node.id} does not vote again\n{node.tail()}")
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        await fetch_anew(at, node, seconds / 2)
 
 
-async def _disk_of(operator: Client, node: NodeProcess) -> str:
+async def fetch_anew(at: Field, node: NodeProcess, away_seconds: float = 0.0) -> None:
+    """The member ends at once, its files go, its disk is given up, and it is started again; returns when it votes."""
+    async with await operator(at) as client:
+        node.kill()
+        await asyncio.to_thread(_empty, node.data_dir)
+        await asyncio.sleep(away_seconds)
+        disk = await _disk_of(client, node)
+        await patiently(lambda: client.replace_member(node.id, disk))
+        await again(at, [node])
+        give_up_at = time.monotonic() + READY_SECONDS
+        while await _disk_of(client, node) in ("", disk):
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"{node.id} does not vote again\n{node.tail()}")
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+def _empty(folder: Path) -> None:
+    """The folder itself stays: it may be a file system of its own."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+async def ask_for_snapshot(at: Field, node: NodeProcess) -> None:
+    """Have that member write one now, so that its disk has something to do. It may fail: then there is none."""
+    async with await operator(at) as client:
+        with contextlib.suppress(DeskraftError):
+            await client.write_snapshot(node.url)
+
+
+async def _disk_of(client: Client, node: NodeProcess) -> str:
     """The disk of a voter that counts; "" while it has none, or does not vote."""
-    seen = await patiently(operator.cluster)
+    seen = await patiently(client.cluster)
     member = next(each for each in seen.members if each.id == node.id)
     return member.incarnation if member.voter else ""
 
@@ -66,5 +90,5 @@ async def _disk_of(operator: Client, node: NodeProcess) -> str:
 async def hand_over(at: Field, _seconds: float) -> None:
     """Leadership goes to another member because an operator says so; all go on."""
     with at.striking("hand-over", at.leader, down=False):
-        async with await _operator(at) as operator:
-            await patiently(operator.transfer_leadership)
+        async with await operator(at) as client:
+            await patiently(client.transfer_leadership)
