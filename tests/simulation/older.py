@@ -54,6 +54,9 @@ BOOKINGS: Final = (5, 60)
 LAGGING_SHARE: Final = 0.7  # of the minority that may lack something
 CANCEL_SHARE: Final = 0.2
 FRAME_ENTRIES: Final = 5
+FIRST_REQUEST_ID: Final = (
+    1 << 62
+)  # drawn from 63 bits in life, counted from 1 by today's clients here: the two never meet
 
 
 class OlderCluster:
@@ -128,7 +131,10 @@ class OlderCluster:
         world = self._world
         world.clients.from_before(operation)
         world.timeline.now += 0.1
-        envelope = Envelope(1, scope, operation.key, b"f", 86_400_000, 1 << 50, session_id, operation.command)
+        request_id = FIRST_REQUEST_ID + len(self.operations)
+        envelope = Envelope(
+            request_id, scope, operation.key, b"f", 86_400_000, 1 << 50, session_id, operation.command
+        )
         payload = encode_batch(EPOCH_MS + int(world.now * 1000), [encode_envelope(envelope)])
         index = self.entries[-1][1] + 1
         outcome: Outcome = self._state.apply(index, payload).results[0][3]
