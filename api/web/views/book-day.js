@@ -3,7 +3,7 @@
 // Why: the grid, the plan, the bar and the live events all speak of the same cells. They are kept here once; whoever changes one is told which cells changed,
 // so that only those are drawn. Instants are compared as milliseconds; what is shown comes from the text of the answer, which is written by the clocks of the space.
 
-import { clock, dateOf, daysAfter } from "../lib/time.js";
+import { clock, dateOf, daysAfter, offsetOf } from "../lib/time.js";
 
 const MAX_NEAR = 3; // free places offered of each kind, as many as a node offers
 const NIGHT_ENDS = "08:00"; // how much of the next morning is shown where the night is open
@@ -14,11 +14,13 @@ export class Day {
     this.space = space;
     this.date = answer.date;
     this.index = index;
-    const shifted = new Set(answer.slots.map((slot) => slot.starts_at.slice(19))).size > 1;
-    // When the clocks change that day, an hour may stand twice: the offset tells the two apart.
-    this.slots = answer.slots.map((slot) => ({
+    const times = answer.slots.map((slot) => slot.starts_at.slice(0, 16));
+    const offsets = answer.slots.map((slot) => offsetOf(slot.starts_at));
+    // Where the clocks change, an hour may stand twice: there the offset tells which is meant, as it does on both sides of a jump.
+    const turns = (at) => times.indexOf(times[at]) !== times.lastIndexOf(times[at]) || [at - 1, at + 1].some((beside) => (offsets[beside] ?? offsets[at]) !== offsets[at]);
+    this.slots = answer.slots.map((slot, at) => ({
       ...slot, from: Date.parse(slot.starts_at), to: Date.parse(slot.ends_at),
-      name: (slot.starts_at.startsWith(this.date) ? "" : `${nightName(dateOf(slot.starts_at))} `) + clock(slot.starts_at) + (shifted ? ` ${slot.starts_at.slice(19)}` : ""),
+      name: (slot.starts_at.startsWith(this.date) ? "" : `${nightName(dateOf(slot.starts_at))} `) + clock(slot.starts_at) + (turns(at) ? ` ${offsets[at]}` : ""),
     }));
     const known = new Map(space.seats.map((seat) => [seat.id, seat]));
     this.rows = answer.seats.map(({ id, label, slots }) => ({ seat: known.get(id) || { id, label, zone: null, attributes: [], outages: [] }, states: slots }));
