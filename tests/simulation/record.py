@@ -22,13 +22,14 @@ FORMAT = 2
 
 
 class Violation(msgspec.Struct):
-    """One broken promise, and how to see it again."""
+    """One broken promise, and how to see it again. `mended` is written by people: with which version the seed is clean, and why."""
 
     seed: int
     members: int
     what: str
     version: str
     command: str
+    mended: str = ""
 
 
 class Seeds(msgspec.Struct):
@@ -142,8 +143,13 @@ def table(record: Record) -> str:
         f"{record.count:,} seeds, {record.simulated_hours:,.2f} simulated hours in {record.cpu_hours:,.2f} processor hours "
         f"({record.hours_per_cpu_hour:g} per processor hour), {record.operations:,} operations and {record.reads:,} reads judged, "
         f"{sum(record.faults.values()):,} faults, {sum(record.failpoints.values()):,} deaths and refusals at failpoints "
-        f"({failpoints_struck(record)}), **{len(record.violations)} violations**.",
+        f"({failpoints_struck(record)}), **{sum(not each.mended for each in record.violations)} open violations**.",
         "",
+        *(
+            f"Mended: seed {each.seed}, {each.what} ({each.mended})."
+            for each in record.violations
+            if each.mended
+        ),
         *(f"Never struck: `{name}`." for name in never_struck(record.failpoints)),
         "| Fault | Times |",
         "|---|---|",
