@@ -27,7 +27,15 @@ from tests.integration.cluster import ProcessCluster, running_cluster
 
 WAIT_MS = 10_000
 REFUSED = "Failed to load resource:"  # how Chromium logs a call that was answered by a problem, or by nobody
-OPTIONS = ("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage")
+ANOTHER_MACHINE = (
+    "desk.test"  # is this machine too, but a browser trusts plain HTTP from it no more than from any other
+)
+OPTIONS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    f"--host-resolver-rules=MAP {ANOTHER_MACHINE} 127.0.0.1",
+)
 
 expect.set_options(timeout=WAIT_MS)
 OpenPage = Callable[..., Awaitable[Page]]

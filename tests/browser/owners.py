@@ -41,11 +41,13 @@ async def set_clock(page: Page, node: Node) -> None:
     await page.clock.set_fixed_time(datetime.fromtimestamp(node.replica.now_ms() / 1000))
 
 
-async def own_screen(node: Node, open_page: OpenPage, route: str, **options: Any) -> Page:
+async def own_screen(
+    node: Node, open_page: OpenPage, route: str, host: str = "127.0.0.1", **options: Any
+) -> Page:
     """One of the screens, with Alice logged in and all of it read."""
     page = await open_page("about:blank", **options)
     await set_clock(page, node)
-    await page.goto(str(node.client.make_url(f"/#/{route}")))
+    await page.goto(str(node.client.make_url(f"/#/{route}").with_host(host)))
     await log_in(page, "alice", PASSWORD)
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     await expect(page.locator(".skeleton")).to_have_count(0)

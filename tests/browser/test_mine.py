@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.api.conftest import Node
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import ANOTHER_MACHINE, OpenPage
 from tests.browser.owners import MONDAY, SUNDAY, TUESDAY, booked, called, own_screen, place, set_clock
 from tests.browser.pages import assert_accessible, assert_no_sideways_scroll
 
@@ -189,3 +189,16 @@ async def test_checking_in_is_offered_while_it_is_open(node: Node, open_page: Op
     await expect(row(page, booking).get_by_role("button", name="Check in")).to_have_count(0)
     await page.reload()
     await expect(row(page, booking)).to_contain_text("you have checked in")
+
+
+async def test_it_works_by_plain_http_from_another_machine(
+    node: Node, open_page: OpenPage, alice: str
+) -> None:
+    """Browsers keep some of their functions for HTTPS and loopback; the page does without them."""
+    booking = await booked(node, alice, "A1", MONDAY, 10)
+    page = await own_screen(
+        node, open_page, "mine", host=ANOTHER_MACHINE, errors_allowed=("Cross-Origin-Opener-Policy",)
+    )
+    assert not await page.evaluate("isSecureContext")
+    await row(page, booking).get_by_role("button", name="Cancel").click()
+    await expect(row(page, booking)).to_have_count(0)

@@ -18,6 +18,9 @@ const listeners = new Set();
 const sending = new Map();
 let signer = { token: () => null, who: () => undefined, fresh: async () => {}, renew: async () => false };
 
+/** An idempotency key. `crypto.randomUUID` is there for HTTPS and loopback alone, and the page may come from another machine by plain HTTP. */
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
+
 const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
 /** What a node has refused, or that none could be asked (status 503). */
@@ -56,7 +59,7 @@ export function onConnection(listener) {
 /** Ask the cluster. `key`: the idempotency key of a write, made here when left out; `etag`: go on only while that is the revision.
  * Returns {status, body, etag, index}; throws Problem, or AbortError when `signal` says so. */
 export async function ask(method, path, { body, key, etag, headers = {}, signal, signed = true, credentials = "same-origin", members = origins } = {}) {
-  const repeatKey = method === "GET" ? null : key || crypto.randomUUID();
+  const repeatKey = method === "GET" ? null : key || newKey();
   const text = body === undefined ? undefined : JSON.stringify(body);
   const giveUpAt = performance.now() + PATIENCE_MS;
   const who = signer.who();
@@ -187,7 +190,7 @@ export function pending(name) {
   const prepare = (method, path, body) => {
     const before = waiting();
     const same = before && before.method === method && before.path === path && JSON.stringify(before.body) === JSON.stringify(body);
-    if (!same) keep({ method, path, body, key: crypto.randomUUID(), sent: false });
+    if (!same) keep({ method, path, body, key: newKey(), sent: false });
   };
   const deliver = async () => {
     const request = waiting();

@@ -68,9 +68,11 @@ export async function busy(button, work) {
   }
 }
 
+let dialogs = 0;
+
 /** A native dialog. `actions`: [{text, kind, act(dialog)}]: the dialog closes unless `act` returns false. Returns the element; its "close" event comes when it goes. */
 export function dialog({ title, content, actions = [] }) {
-  const heading = el("h2", { text: title, id: `dialog-${crypto.randomUUID()}` });
+  const heading = el("h2", { text: title, id: `dialog-${dialogs += 1}` });
   const buttons = actions.map(({ text, kind = "", act = () => true }) => {
     const button = el("button", { type: "button", class: kind, text });
     button.addEventListener("click", async () => { if ((await busy(button, async () => (await act(box)) ?? true)) ) box.close(); });
