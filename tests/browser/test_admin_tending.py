@@ -94,6 +94,12 @@ async def test_seats_and_spaces_are_retired_and_brought_back_by_keyboard(node: N
     await page.get_by_role("button", name="Bring back: Desk A3").press("Enter")
     await expect(page.locator("tr[data-seat=A3]")).to_be_visible()
     await show(page, "space?id=kolkata&tab=general")
+    await page.get_by_role("button", name="Save").press("Enter")
+    await expect(page.locator("#toasts")).to_contain_text("Nothing has changed.")
+    await page.get_by_role("textbox", name="Name").fill("Kolkata by the river")
+    await page.get_by_role("button", name="Save").press("Enter")
+    await expect(page.get_by_role("heading", name="Kolkata by the river")).to_be_visible()
+    await expect(page.get_by_role("button", name="Save")).to_be_focused()  # drawn anew, and still there
     await page.get_by_role("button", name="Retire").press("Enter")
     await dialog(page).get_by_role("button", name="Do it").press("Enter")
     await expect(page.locator("h1")).to_contain_text("retired")

@@ -42,7 +42,7 @@ export const fill = (node, ...children) => { node.replaceChildren(...children.fl
 /** The frame of a view: where one may go, what this is, what can be done. Answers the part to draw in. */
 export function frame(container, here, title, ...actions) {
   const links = PAGES.map((page) => el("a", { href: href(page), text: t(page), "aria-current": page === here ? "page" : null }));
-  const body = el("div", { class: "admin-body" });
+  const body = el("div", { class: "admin-body", tabindex: -1 });
   container.replaceChildren(
     el("nav", { class: "admin-nav", "aria-label": t("nav") }, ...links),
     el("header", { class: "admin-head" }, el("h1", { text: title }), el("div", { class: "row" }, ...actions)),
@@ -55,8 +55,12 @@ export function frame(container, here, title, ...actions) {
 /** On a phone the links stand in a line that is pushed aside. */
 export const inSight = (container) => container.querySelectorAll("[aria-current]").forEach((link) => link.scrollIntoView({ block: "nearest", inline: "center" }));
 
-/** Draw what has to be asked for; what goes wrong is told in its place, with a button to try again. */
+const nameOf = (node) => node.getAttribute("aria-label") || node.textContent;
+
+/** Draw what has to be asked for; what goes wrong is told in its place, with a button to try again. Whoever works by keyboard stays where they
+ * were: at what has the same name now, or else at the beginning of the part. */
 export async function load(body, work) {
+  const focused = body.contains(document.activeElement) ? document.activeElement : null;
   body.setAttribute("aria-busy", "true");
   try {
     await work();
@@ -66,6 +70,7 @@ export async function load(body, work) {
     fill(body, el("p", { class: "bad", role: "alert", text: told(problem) }), again);
   } finally {
     body.removeAttribute("aria-busy");
+    if (focused && !focused.isConnected) ([...body.querySelectorAll("a, button")].find((each) => nameOf(each) === nameOf(focused)) || body).focus();
   }
 }
 
@@ -146,7 +151,7 @@ export const moment = (instant) => `${dayName(instant)}, ${clock(instant)}`;
 export const span = (each) => `${dayName(each.starts_at)}, ${spanName(each.starts_at, each.ends_at, each.timezone)}`;
 
 /** An instant by the clocks of this computer: for what belongs to no space. */
-export const here = (instant) => new Intl.DateTimeFormat(language(), { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "shortOffset" }).format(new Date(instant));
+export const here = (instant) => new Intl.DateTimeFormat(language(), { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "shortOffset" }).format(new Date(instant)).replace("GMT", "UTC");
 
 /** The instant at which the clocks of a zone show this; of two the earlier one, and of an hour that is left out the one that it becomes. */
 export function instantOf(date, time, zone) {

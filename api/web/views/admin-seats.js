@@ -101,7 +101,7 @@ export default function seats(body, held, redraw) {
   const back = (seat) => button(`${seat.label} ↩`, () => save(held, { path: pathOf(seat), body: { retired: false }, title: t("restore") }, redraw), "quiet", { "aria-label": `${t("restore")}: ${seat.label}` });
   const heads = ["seat", "zone", "attributes", "outOfService"].map((each) => el("th", { scope: "col", text: t(each) }));
   fill(body, 
-    el("div", { class: "row" }, button(t("addSeats"), () => add(held, redraw), "main"), el("span", { class: "note", text: t("seats_", { count: held.space.seats.length }) })),
+    el("div", { class: "row" }, button(t("addSeats"), () => add(held, redraw), "main"), el("span", { class: "note", text: `${t("seats_", { count: held.space.seats.length })} · ${t("inZone", { zone: held.space.timezone })}` })),
     el("div", { class: "card" }, el("table", { class: "admin-table" }, el("thead", {}, el("tr", {}, ...heads, el("th", { scope: "col" }, el("span", { class: "unseen", text: t("acts") })))), el("tbody", {}, ...held.space.seats.map((each) => row(held, each, redraw))))),
     held.retired_seats.length > 0 && el("section", {}, el("h2", { text: t("retiredSeats") }), el("p", { class: "note", text: t("retiredSeatsHint") }), el("div", { class: "row" }, ...held.retired_seats.map(back))));
 }

@@ -39,7 +39,7 @@ export default {
     const body = frame(container, "spaces", id);
     let [leave, gone] = [null, false];
     const links = Object.keys(TABS).map((each) => el("a", { href: href("space", { id, tab: each }), text: t(`tab.${each}`), "aria-current": each === tab ? "page" : null }));
-    const inner = el("div", { class: "admin-tab" });
+    const inner = el("div", { class: "admin-tab", tabindex: -1 });
     const draw = () => load(inner, async () => {
       const held = await readSpace(id);
       if (gone) return;
