@@ -48,12 +48,12 @@ export function frame(container, here, title, ...actions) {
     el("header", { class: "admin-head" }, el("h1", { text: title }), el("div", { class: "row" }, ...actions)),
     body,
   );
-  inSight(container);
+  inSight();
   return body;
 }
 
-/** On a phone the links stand in a line that is pushed aside. */
-export const inSight = (container) => container.querySelectorAll("[aria-current]").forEach((link) => link.scrollIntoView({ block: "nearest", inline: "center" }));
+/** On a phone the links stand in lines that are pushed aside. */
+export const inSight = () => document.querySelectorAll("nav [aria-current]").forEach((link) => link.scrollIntoView({ block: "nearest", inline: "center" }));
 
 const nameOf = (node) => node.getAttribute("aria-label") || node.textContent;
 

@@ -49,7 +49,7 @@ export default {
       leave = (TABS[tab] || seats)(inner, held, draw);
     });
     body.append(el("nav", { class: "admin-nav admin-tabs", "aria-label": t("tabs") }, ...links), inner);
-    inSight(container);
+    inSight();
     draw();
     return () => { gone = true; leave?.(); };
   },
