@@ -139,9 +139,13 @@ export async function save(held, wish, redraw) {
 
 /** Something that is shown this once: a password, a secret. */
 export function showOnce(title, text, secret) {
-  const copied = async () => { await navigator.clipboard.writeText(secret); toast(t("copied")); };
-  const shown = el("input", { readonly: true, value: secret, class: "secret", "aria-label": title, on: { focus: (event) => event.target.select() } });
-  return form({ title, content: [el("p", { text }), el("div", { class: "row" }, shown, button(t("copy"), copied))], send: t("kept"), leave: false });
+  const shown = el("input", { readonly: true, value: secret, class: "secret", "aria-label": title, on: { focus: () => shown.select() } });
+  const copy = async () => {
+    if (navigator.clipboard) await navigator.clipboard.writeText(secret);
+    else { shown.focus(); document.execCommand("copy"); } // a page by plain HTTP from another machine has no clipboard
+    toast(t("copied"));
+  };
+  return form({ title, content: [el("p", { text }), el("div", { class: "row" }, shown, button(t("copy"), copy))], send: t("kept"), leave: false });
 }
 
 // Times, as the administrator sees them.
