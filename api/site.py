@@ -5,14 +5,16 @@ security policy allows scripts and styles from the node's own files alone.
 
 **Loading again is cheap.** Files stand at `/web/<version>/…`, where the version is a hash of all of them, and modules name each other
 relatively: what a browser has of this version it keeps for good, and files of two versions never meet in one page. The pages themselves
-(`/`, `/docs`) are asked for each time, by their ETag. `index.html` names every module of the page, so that all of them are there before they
-are needed: a page whose node has died goes on with the other members. Whatever gets smaller by it is also kept compressed.
+(`/`, `/docs`) are asked for each time, by their ETag. `index.html` names the modules of the screen that is opened most, so that they come
+at once; `app.js` then fetches the rest before anybody needs it: a page whose node has died goes on with the other members. Scripts are sent
+without the lines that are comments, each of which stays as an empty one, so that line numbers are true; and compressed where that is smaller.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +39,8 @@ _TYPES = {
 }
 _PAGES = {"/": ("index.html", "The web page"), "/docs": ("docs.html", "A reader of the API document")}
 _READER = ("docs.html", "docs.js", "docs.css")  # the reader's alone; the page does without
+_FIRST = ("app.", "lib/", "views/book", "views/login", "views/bell")  # of the screen that is opened most
+_COMMENTS = re.compile(rb"^[ \t]*//[^\n]*$|^/\*\*.*?\*/$", re.MULTILINE | re.DOTALL)  # whole lines of them
 _LINKS_GO_HERE = "<!-- files -->"
 _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
@@ -70,6 +74,11 @@ class Site:
             path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()
         }
         contents = {name: path.read_bytes() for name, path in found.items() if path.suffix in _TYPES}
+        contents |= {
+            name: _COMMENTS.sub(_as_empty_lines, body)
+            for name, body in contents.items()
+            if name.endswith(".js")
+        }
         self.version = _version(contents)
         self.files = {
             f"{self.version}/{name}": File.of(body, _TYPES[found[name].suffix])
@@ -83,16 +92,21 @@ class Site:
         }
 
     def _links(self, names: dict[str, bytes]) -> str:
-        """What tells a browser of all the page's files at once, styles first."""
+        """What tells a browser at once of all that it needs first."""
         lines = []
         for suffix, kind in ((".css", "stylesheet"), (".js", "modulepreload")):
             own = [name for name in names if name.endswith(suffix) and name not in _READER]
+            own = [name for name in own if suffix == ".css" or name.startswith(_FIRST)]
             lines += [f'<link rel="{kind}" href="/web/{name}">' for name in own]
         return "\n".join(lines)
 
     def _page(self, body: bytes, links: str) -> bytes:
         text = body.decode().replace(_LINKS_GO_HERE, links)
         return text.replace('"/web/', f'"/web/{self.version}/').encode()
+
+
+def _as_empty_lines(comment: re.Match[bytes]) -> bytes:
+    return b"\n" * comment[0].count(b"\n")
 
 
 def _version(contents: dict[str, bytes]) -> str:

@@ -17,15 +17,24 @@ import { bell } from "./views/bell.js";
 
 const VIEWS = ["book", "mine", "history", "account", "admin", "cluster"]; // views/<name>.js each, in the order of the header: a view, or several
 
+const loaded = new Map();
 let views = [];
+let everything = null; // resolves when all of them are there
 let showing = { view: null, cleanup: null, number: 0 };
 
 const open = (view) => view.needs !== "admin" || user()?.role === "admin";
 
 const partOf = (view) => view?.path.split("/")[0];
 
+async function load(names) {
+  for (const name of names) if (!loaded.has(name)) loaded.set(name, import(`./views/${name}.js`).then((found) => [found.default].flat()));
+  const there = await Promise.all(VIEWS.filter((name) => loaded.has(name)).map((name) => loaded.get(name)));
+  views = there.flat();
+}
+
 async function show() {
   const { path, parameters } = route();
+  if (path && !views.some((each) => each.path === path)) await everything;
   const view = views.find((each) => each.path === path) || views[0];
   const number = showing.number + 1;
   await showing.cleanup?.();
@@ -94,10 +103,10 @@ async function start() {
   logInBy(openLogIn);
   drawHeader();
   onConnection(drawConnection);
-  const loading = Promise.all(VIEWS.map((name) => import(`./views/${name}.js`)));
-  await findMembers();
-  await busy(null, renew);
-  views = (await loading).flatMap((each) => each.default);
+  // What is asked for comes first; the rest follows at once, so that it is there when this node is not.
+  const first = VIEWS.find((name) => name === partOf(route())) ?? VIEWS[0];
+  await Promise.all([load([first]), findMembers(), busy(null, renew)]);
+  everything = load(VIEWS);
   let before = user();
   onUser((now, wanted) => {
     if (before && !now && !wanted) toast(say("app.signedOut"), { kind: "bad" });
@@ -111,6 +120,9 @@ async function start() {
   addEventListener("hashchange", show);
   drawHeader();
   await show();
+  await everything;
+  drawNav();
+  drawHeader();
 }
 
 start();

@@ -172,7 +172,7 @@ export async function findMembers() {
 /** The origin of a member, by the name for this machine that the page itself was reached by. */
 const reachable = (api) => `http://${location.hostname === "localhost" ? api.replace(/^(127\.0\.0\.1|\[::1\]):/, "localhost:") : api}`;
 
-addEventListener("offline", () => { doubt(); });
+addEventListener("offline", () => { setTimeout(probe, UNSURE_MS); }); // whatever answers that are under way say
 addEventListener("online", () => { if (state.connection !== "live") probe(); });
 
 // Writes that outlive a reload.
