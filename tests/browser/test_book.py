@@ -226,6 +226,30 @@ async def test_waiting_for_a_taken_seat(cluster: ProcessCluster, open_page: Open
     await expect(page.locator(".toast", has_text="is yours: A10 · 10:00–11:00")).to_be_visible()
 
 
+async def test_when_nothing_is_free_any_seat_is_waited_for(
+    cluster: ProcessCluster, open_page: OpenPage
+) -> None:
+    """The shortest way finds nothing at that hour: it says so, with the next hour and the line, and logging in comes before joining it."""
+    (node, *_) = cluster
+    holder = await Person.registered(cluster, "all-eight")
+    await Person.registered(cluster, "patient")
+    places = [
+        {"space_id": "neva", "seat_id": f"W{number}", "starts_at": at(18).isoformat()}
+        for number in range(1, 9)
+    ]
+    await holder.call("POST", "/api/v1/bookings/basket", {"items": places})
+    page = await visit(open_page, node, space="neva")
+    await page.get_by_label("From").select_option(label="18:00")
+    await page.get_by_role("button", name="Any free seat").click()
+    await expect(bar(page).get_by_role("heading")).to_have_text("No seat is free at these hours")
+    await press(page, "Wait for any seat")
+    form = page.locator("dialog form")
+    await form.locator("[name=username]").fill("patient")
+    await form.locator("[name=password]").fill(PASSWORD)
+    await form.locator("button[type=submit]").click()
+    await expect(page.locator(".toast", has_text="You stand in line: Any seat · ")).to_be_visible()
+
+
 async def test_own_cells_move_and_cancel_and_repeat(cluster: ProcessCluster, open_page: OpenPage) -> None:
     """One's own cell moves, back too, and is cancelled; a weekly series says what became of each date."""
     (node, other, _) = cluster
@@ -278,5 +302,7 @@ async def test_the_plan_and_the_filters(cluster: ProcessCluster, open_page: Open
     await page.get_by_role("checkbox", name="quiet").uncheck()
     await admin.call("PATCH", "/api/v1/admin/spaces/neva/seats/W3", {"label": "By the stairs"})
     await expect(page.get_by_role("rowheader", name="By the stairs")).to_be_visible()
+    await expect(bar(page)).to_contain_text("W2 · 12:00–13:00")  # the choice has outlived the new table
+    await expect(cell(page, "W2, 12:00")).to_have_attribute("aria-selected", "true")
     await open_day(page, "neva", date_of(day_after(4)))
     await expect(cell(page, "W1, 12:00")).to_be_visible()

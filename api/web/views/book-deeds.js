@@ -12,6 +12,8 @@ import * as acts from "./book-acts.js";
 
 let confirmAfterLogIn = false; // logging in shows the view anew, and then it goes on by itself
 
+export const NOWHERE = { row: -1, first: 0, last: -1 }; // a place that is not shown
+
 export class Deeds {
   constructor(screen) {
     this.screen = screen;
@@ -57,8 +59,8 @@ export class Deeds {
 
   async carryOut() {
     const { screen, place, moving } = this;
-    const cells = this.sending = screen.selected || { row: -1, first: 0, last: -1 };
-    screen.paint(cells, "booking");
+    this.sending = screen.selected || NOWHERE;
+    screen.paint(this.sending, "booking");
     screen.bar.pending(place, false);
     let [answer, problem] = [null, null];
     try {
@@ -66,6 +68,7 @@ export class Deeds {
     } catch (error) {
       problem = error;
     }
+    const cells = this.sending;
     this.sending = null;
     if (screen.gone) return; // the view that is shown now asks with the same key
     screen.paint(cells);

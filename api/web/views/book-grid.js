@@ -8,6 +8,7 @@ import { el } from "../lib/dom.js";
 import { say } from "../lib/words.js";
 
 const PAGE_ROWS = 10;
+const LIT_MS = 1_200; // as long as book-lit in book.css
 
 export class Grid {
   /**
@@ -76,8 +77,8 @@ export class Grid {
     for (const [row, column] of cells) {
       this.draw(row, column);
       const { classList } = this.cell(row, column);
-      classList.remove("lit");
-      requestAnimationFrame(() => classList.add("lit"));
+      classList.add("lit");
+      setTimeout(() => classList.remove("lit"), LIT_MS);
     }
   }
 

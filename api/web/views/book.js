@@ -20,7 +20,7 @@ import { say } from "../lib/words.js";
 import * as acts from "./book-acts.js";
 import { Bar } from "./book-bar.js";
 import { Day, covers, opensThrough, placesOf, withNight } from "./book-day.js";
-import { Deeds } from "./book-deeds.js";
+import { Deeds, NOWHERE } from "./book-deeds.js";
 import { Grid } from "./book-grid.js";
 import { placeOf, whenOf } from "./book-names.js";
 import { Plan } from "./book-plan.js";
@@ -153,7 +153,7 @@ class Screen {
     const now = new Day(space, night ? withNight(answer.body, night.body) : answer.body, Math.min(answer.index, night?.index ?? answer.index), weekdayOf);
     this.bookings = new Map(own.bookings.map((each) => [each.id, each]));
     const same = this.day?.space === space && this.day.date === date ? this.day.merge(now) : null;
-    if (same) this.cellsChanged(same); else this.render(now);
+    if (same) this.cellsChanged(same, false); else this.render(now);
     this.waiting = own.waiting;
     this.grid.wait(this.waitingCells());
     for (const event of missed) this.told(event);
@@ -168,6 +168,7 @@ class Screen {
 
   render(day) {
     const before = this.day && this.hours && this.day.slots[this.hours.first] && { from: this.day.slots[this.hours.first].name, length: this.hours.last - this.hours.first };
+    const place = this.selected && this.deeds.place;
     this.day = day;
     this.selected = null;
     this.when.draw(this.spaces, this.space, this.date, user());
@@ -180,9 +181,20 @@ class Screen {
     const first = open && day.ahead < day.slots.length ? Math.max(day.ahead, before ? day.slots.findIndex(({ name }) => name === before.from) : 0) : -1;
     this.hours = first < 0 ? null : { first, last: Math.min(first + (before?.length || 0), day.slots.length - 1) };
     this.filter();
+    if (place) this.keep(day.cells(place));
     const table = this.grid.node.parentNode;
     table.scrollLeft = 0;
     if (day.ahead > 0 && this.hours && table.scrollWidth > table.clientWidth) table.scrollLeft = this.grid.cell(0, day.ahead).offsetLeft - this.grid.cell(0, 0).offsetLeft;
+  }
+
+  /** The table is a new one: what was chosen, or is on its way, stays where it can. */
+  keep(cells) {
+    if (this.deeds.sending) {
+      this.deeds.sending = cells || NOWHERE;
+      this.selected = cells;
+      this.paint(this.deeds.sending, "booking");
+    } else if (cells && this.isFree(cells)) this.choose(cells);
+    else this.letGo();
   }
 
   filter() {
@@ -256,11 +268,12 @@ class Screen {
     if (changed) this.cellsChanged(changed); else this.reload();
   }
 
-  cellsChanged(cells) {
+  /** Draw cells that have changed, lit when somebody else has changed them just now. */
+  cellsChanged(cells, lit = true) {
     if (!cells.length) return;
     const { selected } = this;
     const sent = this.deeds.sending ? cells.filter(([row, column]) => this.day.state(row, column) !== "free" || !covers(this.deeds.sending, row, column)) : cells;
-    this.grid.changed(sent);
+    if (lit) this.grid.changed(sent); else for (const cell of sent) this.grid.draw(...cell);
     this.drawPlan();
     if (!selected || this.deeds.sending || !cells.some(([row, column]) => covers(selected, row, column) && !this.can(row, column))) return;
     const place = this.day.place(selected.row, selected.first, selected.last);
@@ -285,7 +298,7 @@ class Screen {
   // Choosing.
 
   can(row, column) {
-    if (this.deeds.sending) return false;
+    if (this.deeds.sending || this.day.date !== this.date || this.day.space.id !== this.space.id) return false; // another day is on its way
     const state = this.day.state(row, column);
     return state === "free" || (state === "mine" && Boolean(this.deeds.moving) && this.bookingAt(row, column)?.id === this.deeds.moving.id);
   }
