@@ -104,18 +104,21 @@ class Hearing:
     by_wandering: list[Event] = field(default_factory=list)
     kept: dict[str, list[Event]] = field(default_factory=dict)  # by each node, at the end
     moves: int = 0
-    resets: list[str] = field(default_factory=list)
+    resets: list[str] = field(default_factory=list)  # and whatever else was not told
     told: int = 0
     repeats: int = 0
 
     async def read(self) -> None:
         """Through the library."""
         stream = self.client.events(after=self.after, types=TYPES, patience_seconds=PATIENCE_SECONDS)
-        async for told in stream:
-            if isinstance(told, Reset):
-                self.resets.append(f"the library's reader was told to begin anew: {told.reason}")
-            else:
-                self.by_library.append(Event(told.id, told.type, told.subject))
+        try:
+            async for told in stream:
+                if isinstance(told, Reset):
+                    self.resets.append(f"the library's reader was told to begin anew: {told.reason}")
+                else:
+                    self.by_library.append(Event(told.id, told.type, told.subject))
+        except DeskraftError as error:
+            self.resets.append(f"the library's reader gave up: {error}")
 
     async def wander(self, session: aiohttp.ClientSession, urls: dict[str, str], rng: random.Random) -> None:
         """From node to node by raw HTTP."""
@@ -159,11 +162,15 @@ class Hearing:
         with contextlib.suppress(DeskraftError):
             await self.client.me()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, within_seconds: float = CATCH_UP_SECONDS) -> None:
         """Wait until all that was committed has been heard, or for long enough to know that it will not be."""
-        self.kept = {node.id: await _kept_by(node.url) for node in self.cluster}
+        for node in self.cluster:
+            try:
+                self.kept[node.id] = await _kept_by(node.url)
+            except DeskraftError as error:
+                self.resets.append(f"{node.id} does not tell its feed: {error}")
         newest = max((events[-1].place for events in self.kept.values() if events), default=(0, 0))
-        give_up_at = time.monotonic() + CATCH_UP_SECONDS
+        give_up_at = time.monotonic() + within_seconds
 
         def heard() -> bool:
             readers = all(one and one[-1].place >= newest for one in (self.by_library, self.by_wandering))

@@ -456,6 +456,11 @@ class LibraryPerson(Person):
                     await self._client.login(login, PASSWORD)
             except NoNodeAnswers:
                 continue
+            except Refused as error:
+                if error.status != 429:  # too much to do is an answer; that nobody of this name is known is not
+                    self.storm.diary.strange.append(f"{login} was refused: {error.status} {error.code}")
+                await asyncio.sleep(0.2)
+                continue
             self.user_id = user.id
             self.storm.diary.passwords[user.id] = login
             return

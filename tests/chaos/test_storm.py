@@ -53,9 +53,11 @@ def test_a_planted_defect_turns_the_verdict_red(
         seconds=12.0,
         faults=STORMS[defect],
         seed=seed_of_run(),
-        every_seconds=3.0,
+        every_seconds=5.0,
         overlapping=False,
+        least_faults=3,
         operations_per_second=150.0,
+        catch_up_seconds=2.0,  # what is lost does not come
     )
     outcome = asyncio.run(run(plan, tmp_path))
     print(line(outcome))
