@@ -457,7 +457,9 @@ class LibraryPerson(Person):
             except NoNodeAnswers:
                 continue
             except Refused as error:
-                if error.status != 429:  # too much to do is an answer; that nobody of this name is known is not
+                if (
+                    error.status != 429
+                ):  # too much to do is an answer; that nobody of this name is known is not
                     self.storm.diary.strange.append(f"{login} was refused: {error.status} {error.code}")
                 await asyncio.sleep(0.2)
                 continue
