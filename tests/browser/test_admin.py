@@ -181,7 +181,10 @@ async def test_a_user_is_blocked_and_falls_out_elsewhere(
     await send(page, "Reset the password")
     shown = await dialog(page).locator(".secret").input_value()
     assert re.fullmatch(r"(\w{4}-){3}\w{4}", shown)
-    for taken_away in ("", "Object.defineProperty(navigator, 'clipboard', { value: undefined })"):  # as by plain HTTP
+    for taken_away in (
+        "",
+        "Object.defineProperty(navigator, 'clipboard', { value: undefined })",
+    ):  # as by plain HTTP
         await page.evaluate(taken_away)
         await dialog(page).get_by_role("button", name="Copy").click()
         await expect(page.locator(".toast", has_text="Copied.").last).to_be_attached()

@@ -323,6 +323,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if given.one_at_a_time:
         chosen = tuple(name for name in chosen if name in ONE_MEMBER)
+    chosen = possible(chosen)
+    if not chosen:
+        print("scripts/chaos: this machine allows none of these faults", file=sys.stderr)
+        return 2
     seed = secrets.randbelow(1 << 31) if given.seed is None else given.seed
     plan = Plan(
         given.minutes * 60, given.nodes, chosen, seed, given.every, not given.one_at_a_time, given.people, given.rate

@@ -57,7 +57,7 @@ class Field:
 
     def victim(self, *, leader: bool | None = None) -> NodeProcess:
         """A member that is whole: any (one time in two whoever leads), the leader, or another."""
-        nodes = [node for node in self.cluster if self.up(node.id) and node.running]
+        nodes: list[NodeProcess] = [node for node in self.cluster if self.up(node.id) and node.running]
         leading = [node for node in nodes if node.id == self.leader]
         others = [node for node in nodes if node.id != self.leader]
         if leader is None:

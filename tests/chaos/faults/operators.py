@@ -7,7 +7,7 @@ import contextlib
 import random
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,11 +34,12 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-async def operator(at: Field) -> Client:
+@contextlib.asynccontextmanager
+async def operator(at: Field) -> AsyncIterator[Client]:
     """An administrator who has logged in."""
-    client = Client(at.cluster.urls, random=random.Random(at.rng.random()))
-    await patiently(lambda: client.login(ADMIN_LOGIN, ADMIN_PASSWORD))
-    return client
+    async with Client(at.cluster.urls, random=random.Random(at.rng.random())) as client:
+        await patiently(lambda: client.login(ADMIN_LOGIN, ADMIN_PASSWORD))
+        yield client
 
 
 async def replace(at: Field, seconds: float) -> None:
@@ -50,7 +51,7 @@ async def replace(at: Field, seconds: float) -> None:
 
 async def fetch_anew(at: Field, node: NodeProcess, away_seconds: float = 0.0) -> None:
     """The member ends at once, its files go, its disk is given up, and it is started again; returns when it votes."""
-    async with await operator(at) as client:
+    async with operator(at) as client:
         node.kill()
         await asyncio.to_thread(_empty, node.data_dir)
         await asyncio.sleep(away_seconds)
@@ -75,7 +76,7 @@ def _empty(folder: Path) -> None:
 
 async def ask_for_snapshot(at: Field, node: NodeProcess) -> None:
     """Have that member write one now, so that its disk has something to do. It may fail: then there is none."""
-    async with await operator(at) as client:
+    async with operator(at) as client:
         with contextlib.suppress(DeskraftError):
             await client.write_snapshot(node.url)
 
@@ -90,5 +91,5 @@ async def _disk_of(client: Client, node: NodeProcess) -> str:
 async def hand_over(at: Field, _seconds: float) -> None:
     """Leadership goes to another member because an operator says so; all go on."""
     with at.striking("hand-over", at.leader, down=False):
-        async with await operator(at) as client:
+        async with operator(at) as client:
             await patiently(client.transfer_leadership)
