@@ -71,3 +71,15 @@ export function daysAfter(date, days) {
   day.setUTCDate(day.getUTCDate() + days);
   return dateOf(day.toISOString());
 }
+
+/** An instant that something happened at: date and clock as the API wrote it. */
+export const momentName = (instant) => `${dayName(instant)}, ${clock(instant)}`;
+
+const zoneHere = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
+const here = (instant) => localText(Date.parse(instant), zoneHere());
+
+/** The same for what belongs to no space: by the clocks of whoever looks, and the zone is named. */
+export const localMoment = (instant) => `${nearMoment(instant)} (${zoneName(zoneHere(), here(instant))})`;
+
+/** Beside a moment that has named the zone. */
+export const nearMoment = (instant) => momentName(here(instant));

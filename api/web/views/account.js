@@ -8,13 +8,14 @@ import "./account.words.js";
 import { ask } from "../lib/cluster.js";
 import { clear, el, icon } from "../lib/dom.js";
 import { endBy, user } from "../lib/session.js";
+import { localMoment, nearMoment } from "../lib/time.js";
 import { busy, confirmDialog, dialog, problemText, toast } from "../lib/ui.js";
 import { say } from "../lib/words.js";
 import { lookCard } from "./account-look.js";
 import { messagesCard } from "./account-messages.js";
 import { passwordCard, passwordField } from "./account-password.js";
 import { save } from "./history-csv.js";
-import { card, chip, labelled, localMoment, nearMoment, placeholder, trouble } from "./mine-parts.js";
+import { card, chip, labelled, placeholder, trouble } from "./mine-parts.js";
 
 const EXPORT = "/api/v1/me/export";
 const MAX_PARTS = 50; // of an export, 2,000 bookings each

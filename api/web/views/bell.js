@@ -7,9 +7,9 @@ import { byId, clear, el, icon } from "../lib/dom.js";
 import { follow } from "../lib/live.js";
 import { onUser, user } from "../lib/session.js";
 import { placeName, spaces } from "../lib/spaces.js";
+import { localMoment } from "../lib/time.js";
 import { menu } from "../lib/ui.js";
 import { knows, say } from "../lib/words.js";
-import { localMoment } from "./mine-parts.js";
 
 const TYPES = ["deskraft.booking", "deskraft.waitlist"];
 const KEPT = 30;

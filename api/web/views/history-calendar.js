@@ -2,9 +2,10 @@
 
 import { ask, origin } from "../lib/cluster.js";
 import { clear, el } from "../lib/dom.js";
+import { localMoment } from "../lib/time.js";
 import { busy, confirmDialog, toast } from "../lib/ui.js";
 import { say } from "../lib/words.js";
-import { card, labelled, localMoment, placeholder, trouble } from "./mine-parts.js";
+import { card, labelled, placeholder, trouble } from "./mine-parts.js";
 
 const PATH = "/api/v1/me/calendar";
 

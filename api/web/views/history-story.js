@@ -7,10 +7,10 @@ import { ask, origins, Problem } from "../lib/cluster.js";
 import { clear, el } from "../lib/dom.js";
 import { user } from "../lib/session.js";
 import { labelOf } from "../lib/spaces.js";
-import { dayName, hoursName } from "../lib/time.js";
+import { dayName, hoursName, momentName } from "../lib/time.js";
 import { busy } from "../lib/ui.js";
 import { say } from "../lib/words.js";
-import { chip, momentName, placeholder, trouble } from "./mine-parts.js";
+import { chip, placeholder, trouble } from "./mine-parts.js";
 
 /** Fill `box` with the story of a booking. */
 export async function storyOf(booking, box) {

@@ -4,7 +4,7 @@ import "./mine.words.js";
 
 import { el } from "../lib/dom.js";
 import { spaceOf } from "../lib/spaces.js";
-import { clock, dateOf, dayName, daysAfter, localText, today, zoneName } from "../lib/time.js";
+import { dateOf, daysAfter, today } from "../lib/time.js";
 import { problemText } from "../lib/ui.js";
 import { language, say } from "../lib/words.js";
 
@@ -19,18 +19,6 @@ export function dayTitle(place) {
   const near = date === now ? "parts.today" : date === daysAfter(now, 1) ? "parts.tomorrow" : null;
   return [el("span", { text: name[0].toUpperCase() + name.slice(1) }), near && el("span", { class: "near", text: say(near) })];
 }
-
-/** An instant that something happened at: date and clock as the API wrote it. */
-export const momentName = (instant) => `${dayName(instant)}, ${clock(instant)}`;
-
-const zoneHere = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
-const here = (instant) => localText(Date.parse(instant), zoneHere());
-
-/** The same for what belongs to no space: by the clocks of whoever looks, and the zone is named. */
-export const localMoment = (instant) => `${nearMoment(instant)} (${zoneName(zoneHere(), here(instant))})`;
-
-/** Beside a moment that has named the zone. */
-export const nearMoment = (instant) => momentName(here(instant));
 
 /** How many slots a booking takes; 0 when the space cuts its days otherwise by now. */
 export function slotsOf({ space_id: id, starts_at: from, ends_at: to }) {
