@@ -10,6 +10,7 @@ import pytest
 
 from tests.chaos import judge, records
 from tests.chaos.faults import FAULTS
+from tests.chaos.report import write_report
 from tests.chaos.sabotage import DEFECTS
 from tests.chaos.storm import Plan, line, run
 from tests.integration import cluster
@@ -34,6 +35,9 @@ def test_a_short_storm_leaves_every_promise_kept(tmp_path: Path) -> None:
     assert outcome.verdict.ok, outcome.verdict.violations
     assert outcome.struck
     assert {fault.kind for fault in outcome.struck} <= set(FAULTS)
+    write_report(tmp_path, outcome, line(outcome))
+    assert (tmp_path / "timeline.png").stat().st_size > 20_000
+    assert "Every promise kept" in (tmp_path / "report.html").read_text(encoding="utf-8")
     path = tmp_path / "history.jsonl"
     records.write(path, outcome.diary.operations)
     again = records.read(path)

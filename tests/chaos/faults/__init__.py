@@ -47,7 +47,7 @@ FAULTS: dict[str, Kind] = {
     "throttle": Kind(wires.throttle),
     "reconnect": Kind(wires.break_connections),
     "drop-clients": Kind(wires.drop_clients),
-    "streams": Kind(crowds.streams),
+    "streams": Kind(crowds.streams, missing=crowds.missing_descriptors),
     "receiver": Kind(crowds.receiver),
     "replace": Kind(operators.replace, beside=False),
     "hand-over": Kind(operators.hand_over),

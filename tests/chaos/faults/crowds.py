@@ -22,11 +22,14 @@ TURNED_AWAY = (
 DESCRIPTORS = 3 * STREAMS + 1000  # of this process: the crowd, that of an overlapping one, and all else
 
 
+def missing_descriptors() -> str:
+    """Why this machine does not allow a crowd; "" when it does, and then this process has what it needs."""
+    return "" if allow_descriptors(DESCRIPTORS) else f"this process may not open {DESCRIPTORS} files"
+
+
 async def streams(at: Field, seconds: float) -> None:
     """A crowd comes to one member at once, stays, and leaves at one moment."""
     node = at.victim()
-    if not allow_descriptors(DESCRIPTORS):
-        return
     with at.striking("streams", node.id, down=False):
         opened = await open_streams(
             node.api,
