@@ -164,6 +164,11 @@ async def test_the_page_outlives_its_node(cluster: ProcessCluster, open_page: Op
         third.kill()
         await expect(page.locator(CHIP)).to_have_attribute("data-state", "read-only", timeout=20_000)
         await expect(page.locator(CHIP)).to_have_text("Read-only")
+        await page.locator("[data-view=history]").click()  # one may look at what the node last knew
+        await expect(page.locator("main h1")).to_have_text("History")
+        await expect(page.locator("main")).to_contain_text(
+            "You have not booked anything yet.", timeout=20_000
+        )
         second.kill()
         await expect(page.locator(CHIP)).to_have_attribute("data-state", "reconnecting", timeout=20_000)
     finally:

@@ -1,6 +1,9 @@
 // Talking to the cluster. Every member serves every call, so a request goes to the one that answered last and, when that one is silent or
 // cannot answer, to the next with the same Idempotency-Key: whatever it asks for happens once.
 //
+// Without a majority nodes show what they last knew, and the chip says so. The members are those of the moment when the page was loaded, for its
+// content security policy names them.
+//
 // Invariants. A write has one key for all its attempts. An answer is either definite or the caller learns that it is not known ("outcome-unknown").
 // Whoever moves to another node reads their own writes, by Deskraft-Min-Index. The page may talk to other members only where their origins know
 // it (api/origins.py); behind a proxy it has the one origin that it came from, and moving on is the proxy's part.
@@ -64,6 +67,7 @@ export async function ask(method, path, { body, key, etag, headers = {}, signal,
   const giveUpAt = performance.now() + PATIENCE_MS;
   const who = signer.who();
   if (signed) await signer.fresh();
+  let stale = state.connection === "read-only" && readable(method, path);
   let [at, unknown, refused, renewed, wait] = [0, false, null, false, PAUSE_MS];
   for (;;) {
     const all = members();
@@ -76,19 +80,24 @@ export async function ask(method, path, { body, key, etag, headers = {}, signal,
     if (signed && who !== signer.who()) throw new Problem(401, SIGNED_OUT); // what one person began is not done as another
     const token = signed ? signer.token() : null;
     if (token) named.Authorization = `Bearer ${token}`;
-    const answer = await once(base, path, { method, headers: named, body: text, credentials }, signal);
+    const answer = await once(base, stale ? `${path}${path.includes("?") ? "&" : "?"}consistency=stale` : path, { method, headers: named, body: text, credentials }, signal);
     if (answer?.status === 401 && token && !renewed) { // the token has run out, or the session has ended
       renewed = true;
       if (token === signer.token()) await signer.renew();
       continue;
     }
-    if (answer !== null && answer.status !== 503) return settle(base, answer, members === origins);
+    if (answer !== null && answer.status !== 503) {
+      // What only a majority can answer proves that there is one; an old state does not, nor what a node tells of itself.
+      if (answer.status < 400 && !stale && !ofNode(path)) tell("live");
+      return settle(base, answer, members === origins);
+    }
     if (answer === null || answer.body.type?.endsWith(":outcome-unknown")) unknown = true; // it may have arrived
     refused = answer ?? refused;
     doubt();
     if (performance.now() > giveUpAt) break;
     at += 1;
-    if (at % all.length === 0) { // all have been asked: wait a little before the next round
+    if (at % all.length === 0) {
+      stale = refused?.body.type?.endsWith(":unavailable") && readable(method, path); // all have been asked: wait a little before the next round
       await pause(wait);
       wait = Math.min(2 * wait, MAX_PAUSE_MS);
     }
@@ -97,6 +106,11 @@ export async function ask(method, path, { body, key, etag, headers = {}, signal,
   if (repeatKey && unknown) throw problem("outcome-unknown", "It is not known whether this happened.");
   throw refused ? new Problem(503, refused.body) : problem("unreachable", "No node answers.");
 }
+
+const ofNode = (path) => path.startsWith("/api/v1/cluster");
+
+/** Whether a node without a majority can show this as it last knew it. */
+const readable = (method, path) => method === "GET" && !ofNode(path);
 
 /** One attempt: its answer, or null when there was none. */
 async function once(base, path, options, signal) {
@@ -116,7 +130,6 @@ function settle(base, answer, move) {
   if (move) state.at = Math.max(0, state.members.indexOf(base));
   state.index = Math.max(state.index, answer.index);
   state.firstIndex ??= answer.index;
-  tell("live");
   if (answer.status >= 400) throw new Problem(answer.status, answer.body);
   return answer;
 }

@@ -17,6 +17,7 @@ const followers = new Set();
 const resets = new Set();
 let place = sessionStorage.getItem(PLACE) || ""; // a page that is loaded anew goes on, too
 let running = null;
+let asked = []; // the types of the stream that runs
 let restarting = false;
 
 const wait = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
@@ -26,8 +27,8 @@ const wait = (milliseconds) => new Promise((done) => { setTimeout(done, millisec
 export function follow(types, onEvent, { space = null } = {}) {
   const follower = { types, onEvent, space };
   followers.add(follower);
-  restart();
-  return () => { followers.delete(follower); restart(); };
+  if (!running || !types.every((type) => asked.some((each) => within(type, each)))) restart();
+  return () => { followers.delete(follower); if (!followers.size) restart(); };
 }
 
 /** Events are missing: whatever is shown has to be read anew. Returns how to stop. */
@@ -61,9 +62,10 @@ setInterval(() => {
 
 function query() {
   const all = [...followers];
-  const asked = new URLSearchParams({ type: [...new Set(all.flatMap((each) => each.types))].sort().join(",") });
-  if (place) asked.set("last_event_id", place);
-  return asked;
+  asked = [...new Set(all.flatMap((each) => each.types))].sort();
+  const told = new URLSearchParams({ type: asked.join(",") });
+  if (place) told.set("last_event_id", place);
+  return told;
 }
 
 async function run(control) {
@@ -131,8 +133,11 @@ function take({ id, event, data }) {
   }
 }
 
+/** Whether a type is another, or begins with it. */
+const within = (type, whole) => type === whole || type.startsWith(`${whole}.`);
+
 function concerns({ types, space }, told) {
-  if (!types.some((each) => told.type === each || told.type.startsWith(`${each}.`))) return false;
+  if (!types.some((each) => within(told.type, each))) return false;
   if (!space) return true;
   const { space_id: one, places = [] } = told.data;
   return one === space || places.some((each) => each.space_id === space);
