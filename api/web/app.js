@@ -81,7 +81,7 @@ function themeButton(kind, named) {
 
 function accountMenu() {
   const button = el("button", { type: "button", class: "quiet", id: "account", "aria-label": `${say("app.account")}: ${user().login}` }, icon("user"), el("span", { id: "who", text: user().login }));
-  const own = views.filter((each) => each.inMenu).map((each) => el("a", { class: "button quiet", href: `#/${each.path}`, text: say(each.title) }));
+  const own = views.filter((each) => each.inMenu).map((each) => el("a", { class: "button quiet", href: `#/${each.path}` }, icon("user"), say(each.title)));
   const out = el("button", { type: "button", class: "quiet", id: "logout", on: { click: (event) => busy(event.currentTarget, leave) } }, icon("logout"), say("app.logOut"));
   return menu(button, el("div", { class: "card panel" }, el("p", { class: "quiet", text: user().login }), own, themeButton("quiet", true), out));
 }

@@ -20,7 +20,7 @@ addWords({
     "app.registered": "You are registered as {login}.", "app.signedOut": "The session has ended, log in again.", "app.bye": "You have logged out.",
     "app.live": "Live", "app.reconnecting": "Reconnecting", "app.read-only": "Read-only",
     "app.liveHint": "Changes arrive as they happen. Node {node}.", "app.reconnectingHint": "No node answers, trying again.", "app.read-onlyHint": "The cluster has no majority: look, but nothing can be changed now.",
-    "app.language": "Русский", "app.dark": "Dark", "app.light": "Light", "app.account": "Account",
+    "app.language": "Русский", "app.dark": "Dark theme", "app.light": "Light theme", "app.account": "Account",
     "app.notForYou": "This section is for administrators.",
   },
 });
