@@ -203,7 +203,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         calls = list(storm.diary.calls)
         wrong += await judge.last_lists(cluster, storm, session, rng)
         wrong += heard.judge(storm.diary.operations)
-        wrong += judge.judge_members(cluster, before)
+        wrong += judge.judge_members(cluster, before, sum(call.write for call in calls))
         verdict = judge.judge_history(storm.diary.operations)
         verdict.violations += wrong
         storm.diary.calls = calls
