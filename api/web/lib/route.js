@@ -11,9 +11,9 @@ export function hash(path, parameters = {}) {
   return `#/${path}${query.size ? `?${query}` : ""}`;
 }
 
-/** Note in the address what is shown now, without showing it anew. */
+/** Note in the address what is shown now, without showing it anew; not when the person is on the way to another view. */
 export function note(path, parameters) {
-  history.replaceState(null, "", hash(path, parameters));
+  if (["", path].includes(route().path)) history.replaceState(null, "", hash(path, parameters));
 }
 
 /** {path, parameters} of the address. */
