@@ -56,8 +56,8 @@ FAULTS: dict[str, Kind] = {
     "disk-error": Kind(disks.error, missing=missing_tracing),
     "disk-slow": Kind(disks.slow, missing=missing_tracing),
     "torn-tail": Kind(damage.torn_tail),
-    "damaged-journal": Kind(damage.damaged_journal),
-    "damaged-snapshot": Kind(damage.damaged_snapshot),
+    "damaged-journal": Kind(damage.damaged_journal, beside=False),
+    "damaged-snapshot": Kind(damage.damaged_snapshot, beside=False),
     "connections": Kind(descriptors.connections, missing=missing_files),
     "no-descriptors": Kind(descriptors.no_descriptors, missing=missing_files),
 }

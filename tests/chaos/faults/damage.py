@@ -2,7 +2,8 @@
 
 A **torn** write stands behind all that was synced; the member erases it and goes on. **Damage** to what was synced it must find, say so in
 one line, and not start: going on would mean to have forgotten a promise, or to serve what was never written. Then the operator fetches
-the state anew (docs/operations.md, "Damaged files"), under load.
+the state anew (docs/operations.md, "Damaged files"), under load. Such faults never begin beside another: two lost disks of three are more than any
+majority survives, and no promise covers them.
 
 One flip that no checksum tells from a torn write is left out, as in the journal's own list of limits (`node/segments.py`): in the last
 frame, when it happens to clear a whole sector. Files that are gone, or were put back as they once were, are no faults here: no member alone can tell.
