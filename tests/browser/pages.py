@@ -35,11 +35,17 @@ async def log_out(page: Page) -> None:
     await expect(page.locator("#login")).to_be_visible()
 
 
+AT_REST = """() => Promise.all(document.getAnimations()
+    .filter((each) => each.effect.getComputedTiming().endTime !== Infinity)
+    .map((each) => each.finished.catch(() => {})))"""  # what fades in has its colours at the end
+
+
 async def assert_accessible(page: Page) -> None:
-    """axe-core, with all its rules, finds nothing in what is shown now.
+    """axe-core, with all its rules, finds nothing in what is shown now, once it has come to rest.
 
     It is evaluated by the debugger, which the page's content security policy does not bind: the page is judged as it is served.
     """
+    await page.evaluate(AT_REST)
     results = (await Axe().run(page)).response
     assert results["passes"], "nothing was looked at"
     told = [
