@@ -78,7 +78,11 @@ class Changes:
                 self._begin_transfer(change.member_id, on_answer, now)
                 return
             latest = core.journal.placed
-            wanted = changed(latest.configuration, change)
+            try:
+                wanted = changed(latest.configuration, change)
+            except RefusedChangeError:
+                self._refuse_unless_idle(latest)  # the refusal rests on an entry that may yet be undone
+                raise
             if wanted == latest.configuration:
                 self._wait(latest.index, on_answer)
                 return

@@ -28,7 +28,7 @@ class Judge:
         self._world = world
         self.leaders: dict[int, str] = {}
         self._committed: dict[int, tuple[bytes, int]] = {}
-        self._placed_at = 0
+        self.placed_at = 0  # the entry of the newest committed configuration
         self.configuration: Configuration | None = None  # the newest committed one
         self._digests: dict[int, bytes] = {}
         self._checked: dict[
@@ -88,8 +88,8 @@ class Judge:
             entry = journal.entry_at(index)
             if self._committed.setdefault(index, (entry[0], entry[2])) != (entry[0], entry[2]):
                 raise ViolationError(f"{node.node_id} holds another committed entry {index}")
-            if entry[0][:2] == ENTRY_PREFIX and index > self._placed_at:
-                self._placed_at, self.configuration = index, decode_entry(entry[0])
+            if entry[0][:2] == ENTRY_PREFIX and index > self.placed_at:
+                self.placed_at, self.configuration = index, decode_entry(entry[0])
         self._checked[node.node_id] = node.boots, max(start, commit)
 
     def no_place(self, node: SimNode) -> None:

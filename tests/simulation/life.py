@@ -43,6 +43,9 @@ class Life:
         self._world = world
         self._lost: set[str] = set()  # members whose disk is lost and who are not replaced yet
         self._leaving = 0  # voters whose removal is being asked for
+        self._maybe_left = (
+            0  # the committed configuration as of which the end of a voter's removal is unknown
+        )
         self._request = 0
         self.changes: dict[str, int] = {}  # ends by kind and code
 
@@ -198,12 +201,18 @@ class Life:
 
         def done(code: str) -> None:
             self._leaving -= seat.voter
+            if code == "gave-up" and seat.voter:
+                self._maybe_left = (
+                    self._world.judge.placed_at
+                )  # it may stand in somebody's log, and count there already
             told(code)
 
         self.ask(Change("remove", node_id), dice, done)
 
     def _may_lose_a_disk(self, configuration: Configuration) -> bool:
-        return not self._lost and len(configuration.voters) >= MIN_VOTERS
+        """Only with one voter to spare: whose removal is under way, or may be, is none (Ongaro's thesis, 4.1: the newest entry of a log counts)."""
+        certain = not self._leaving and self._maybe_left < self._world.judge.placed_at
+        return certain and not self._lost and len(configuration.voters) >= MIN_VOTERS
 
     def _replace(self, configuration: Configuration, victim: SimNode, dice: random.Random) -> None:
         """The disk is lost; the machine may be started with an empty one before the operator has said so."""
