@@ -95,7 +95,7 @@ def _simulated() -> str:
     return (
         f"{seeds:,} seeds, {record['simulated_hours']:.1f} simulated hours, {sum(record['faults'].values()):,} faults of "
         f"{len(record['faults'])} kinds, {record['operations']:,} operations and {record['reads']:,} reads judged, "
-        f"{len(record['failpoints']):,} failpoints struck, {_count(record['violations'])} violations."
+        f"{len(record['failpoints']):,} failpoints struck, {_count([each for each in record['violations'] if not each['mended']])} open violations."
     )
 
 

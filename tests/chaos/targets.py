@@ -42,7 +42,7 @@ from tests.chaos.waiting import (
 
 AFTER_SECONDS = 0.5  # a handing-over is watched for so long after its end
 CONNECTIONS = 60
-LOAD_SECONDS = 8.0
+LOAD_SECONDS = 4.0
 MAX_BOOKINGS = 9000  # of one person: the keys of a person are limited
 
 
