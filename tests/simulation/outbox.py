@@ -119,12 +119,15 @@ class Sinks:
             place: event for place, event in committed.items() if kind == "broker" or place[0] >= begins
         }
         sink = state.sinks[kind]
-        if sink.cursor != state.feed.last or state.held[kind] or state.dead_letters[kind] or sink.missed:
+        # A majority of wrong clocks may have driven the time of the log ahead: it stands still until theirs get there, and pauses with it.
+        waits = {} if self._world.judge.log_time_promised else state.held[kind]
+        held = state.held[kind].keys() - waits.keys()
+        if sink.cursor != state.feed.last or held or state.dead_letters[kind] or sink.missed:
             raise ViolationError(
                 f"{kind} is not caught up with: {sink.cursor} of {state.feed.last}, {len(state.held[kind])} held back"
             )
         for place, event in expected.items():
-            if place not in heard:
+            if place not in heard and place not in waits:
                 raise ViolationError(f"{kind} was never told of {place}: {type(event).__name__}")
         for place, event in heard.items():
             if place not in committed or not _same(committed[place], event):
