@@ -133,11 +133,18 @@ def cluster(node_id: str, apis: Sequence[str], leader: str | None = "n1", **chan
     return told | changed
 
 
+_GIVEN: set[int] = set()
+
+
 def free_url() -> str:
-    """A loopback URL that nobody listens on (for now)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    """A loopback URL that nobody listens on (for now), and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager

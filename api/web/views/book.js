@@ -240,8 +240,9 @@ class Screen {
   told(event) {
     if (this.missed) { this.missed.push(event); return; }
     const { type, data } = event;
-    if (Number(event.id.split(".")[0]) <= this.day.index) return;
     const me = user()?.id;
+    if (type === "deskraft.waitlist.promoted" && me && data.user_id === me) toast(say("book.promoted", { what: this.what(data) })); // good news, also when the day shows it already
+    if (Number(event.id.split(".")[0]) <= this.day.index) return;
     if (type.startsWith("deskraft.space.") || type === "deskraft.seat.revised") {
       if (data.space_id === this.space.id) { clearTimeout(this.timers.revised); this.timers.revised = setTimeout(() => busy(null, () => this.revised()), AGAIN_MS); }
       return;
@@ -259,7 +260,6 @@ class Screen {
   toldOfMine({ type, data, id }) {
     if (data.booking_id && data.status === "confirmed") this.bookings.set(data.booking_id, { ...data, id: data.booking_id, revision: id });
     else if (data.booking_id && data.status) this.bookings.delete(data.booking_id);
-    if (type === "deskraft.waitlist.promoted") toast(say("book.promoted", { what: this.what(data) }));
     if (type.startsWith("deskraft.waitlist.")) this.reload();
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 from tests.chaos.faults.field import Field, again
@@ -12,7 +13,10 @@ from tests.integration.cluster import NodeProcess
 async def _kill(at: Field, nodes: list[NodeProcess], kind: str, seconds: float) -> None:
     with at.striking(kind, *(node.id for node in nodes)):
         for node in nodes:  # all at one moment, before any can notice the end of another
-            os.kill(node.pid, 9)
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # it has ended by itself this moment: the watcher tells
+                os.kill(node.pid, 9)
         for node in nodes:
             node.kill()
         try:
