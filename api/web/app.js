@@ -58,12 +58,24 @@ async function show() {
 
 // The header.
 
+const drawn = new Map();
+
+/** Whether what is to be drawn is another than what is there: a button that is taken away under a press never learns of the click. */
+function changed(part, ...looks) {
+  const now = JSON.stringify([language(), user(), ...looks]);
+  const before = drawn.get(part);
+  drawn.set(part, now);
+  return now !== before;
+}
+
 function drawNav() {
-  const shown = views.filter((each) => each.needs === "nobody" || (user() && open(each)));
-  clear(byId("nav")).append(...shown.filter((each) => !each.hidden && !each.inMenu).map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": partOf(each) === partOf(showing.view) ? "page" : null, data: { view: each.path } })));
+  const shown = views.filter((each) => (each.needs === "nobody" || (user() && open(each))) && !each.hidden && !each.inMenu);
+  if (!changed("nav", shown.map((each) => each.path), partOf(showing.view))) return;
+  clear(byId("nav")).append(...shown.map((each) => el("a", { href: `#/${each.path}`, text: say(each.title), "aria-current": partOf(each) === partOf(showing.view) ? "page" : null, data: { view: each.path } })));
 }
 
 function drawHeader() {
+  if (!changed("header", isDark())) return;
   byId("skip").textContent = say("app.skip");
   byId("nav").setAttribute("aria-label", say("app.nav"));
   const other = language() === "ru" ? "en" : "ru";
@@ -81,9 +93,11 @@ function themeButton(kind, named) {
 
 function accountMenu() {
   const button = el("button", { type: "button", class: "quiet", id: "account", "aria-label": `${say("app.account")}: ${user().login}` }, icon("user"), el("span", { id: "who", text: user().login }));
-  const own = views.filter((each) => each.inMenu).map((each) => el("a", { class: "button quiet", href: `#/${each.path}` }, icon("user"), say(each.title)));
+  const own = el("div", { class: "links" });
   const out = el("button", { type: "button", class: "quiet", id: "logout", on: { click: (event) => busy(event.currentTarget, leave) } }, icon("logout"), say("app.logOut"));
-  return menu(button, el("div", { class: "card panel" }, el("p", { class: "quiet", text: user().login }), own, themeButton("quiet", true), out));
+  const panel = el("div", { class: "card panel" }, el("p", { class: "quiet", text: user().login }), own, themeButton("quiet", true), out);
+  const links = () => views.filter((each) => each.inMenu).map((each) => el("a", { class: "button quiet", href: `#/${each.path}` }, icon("user"), say(each.title)));
+  return menu(button, panel, { onOpen: () => clear(own).append(...links()) });
 }
 
 async function leave() {
@@ -122,7 +136,6 @@ async function start() {
   await show();
   await everything;
   drawNav();
-  drawHeader();
 }
 
 start();

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import assert_accessible, log_in, log_out
@@ -45,6 +46,29 @@ async def test_a_script_finds_nothing_to_carry_away(cluster: ProcessCluster, ope
     assert cookie["value"] not in json.dumps(stored)
     assert await page.evaluate("fetch('/api/v1/me').then((each) => each.status)") == 401
     assert await page.evaluate(FROM_HERE) == 200
+
+
+async def test_a_click_counts_while_the_page_still_loads(
+    cluster: ProcessCluster, open_page: OpenPage
+) -> None:
+    """A button that is pressed before everything is there is the one that is released afterwards."""
+    (node, *_) = cluster
+    page = await open_page(node.url)
+    loads = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await loads.wait()
+        await route.continue_()
+
+    await page.route("**/views/cluster.js", late)
+    await page.reload(wait_until="commit")
+    await expect(page.locator("#nav a")).not_to_have_count(0)
+    await page.locator("#login").hover()
+    await page.mouse.down()
+    loads.set()
+    await expect(page.locator("#nav [data-view=cluster]")).to_be_visible()
+    await page.mouse.up()
+    await expect(page.locator("dialog form [name=username]")).to_be_focused()
 
 
 async def test_the_dialog_helps_people_and_their_password_managers(
