@@ -16,8 +16,9 @@ import itertools
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ SLOT_CELLS = 12
 FIRST_DAY = date(2027, 1, 4)
 DAY_SECONDS = 15.0  # after so long people want another day
 OPERATIONS_PER_PERSON = 400  # then somebody new comes
+BEHIND_SECONDS = 1.0  # so much of the pace is made up for, no more: an outage is not followed by a flood
 SENDS_FLOOR = 0.25  # of the raw reads; linearizable reads need none, and it would hide a stale one
 ATTEMPT_SECONDS = 2.5  # every request is answered within that
 SETTLE_SECONDS = 20.0
@@ -72,6 +74,9 @@ class Diary:
 
     operations: list[Operation] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    asked: Counter[int] = field(
+        default_factory=Counter
+    )  # second -> requests, those to nodes that are down too
     passwords: dict[str, str] = field(default_factory=dict)  # user id -> login
     keys: list[tuple[str, str, str, dict[str, Any], str]] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)  # answers that no document allows
@@ -137,16 +142,18 @@ class Person:
         self._serial = itertools.count(1)
 
     async def work(self) -> None:
-        """Ask until the storm is over."""
+        """Ask until the storm is over, at a pace that slow answers do not lower: what was not asked in time is asked soon after."""
+        due = time.monotonic()
         while not self.storm.stopping.is_set():
             await self.introduce(f"{self.name}-{next(self._serial)}")
             for _ in range(OPERATIONS_PER_PERSON):
                 if self.storm.stopping.is_set():
                     break
-                began = time.monotonic()
                 await self._one()
-                left = self.storm.pause_seconds * self.rng.uniform(0.5, 1.5) - (time.monotonic() - began)
-                await asyncio.sleep(max(0.0, left))
+                due = max(
+                    due, time.monotonic() - BEHIND_SECONDS
+                ) + self.storm.pause_seconds * self.rng.uniform(0.5, 1.5)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _one(self) -> None:
         dice = self.rng.random()
@@ -387,6 +394,7 @@ class RawPerson(Person):
         if method == "GET" and self.sent:
             headers["Deskraft-Min-Index"] = str(self.sent)
         began = time.monotonic()
+        self.storm.diary.asked[int(began)] += 1
         up = self.storm.up(node)
         said: Said | None = None
         try:
@@ -476,6 +484,7 @@ class LibraryPerson(Person):
     @contextmanager
     def _counted(self, kind: str, *, write: bool) -> Iterator[None]:
         began = time.monotonic()
+        self.storm.diary.asked[int(began)] += 1
         status, code, final = 200, "", True
         try:
             yield
@@ -526,4 +535,6 @@ class LibraryPerson(Person):
         return self.client.last_receipt[0], taken
 
     async def list(self) -> tuple[int, list[Listed]] | None:
-        return None  # its pages may come from different moments, which the library does not tell
+        with suppress(DeskraftError), self._counted("list", write=False):
+            await self.client.bookings_page(when="upcoming")
+        return None  # not judged: pages may come from different moments, which the library does not tell

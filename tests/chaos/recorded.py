@@ -75,14 +75,15 @@ def _storms() -> str:
     if not rows:
         return "None recorded yet."
     lines = [
-        "| Date | Storm | Faults | Requests | Raw answered | Library answered | Events followed | Violations |",
-        "|---|---|---|---|---|---|---|---|",
+        "| Date | Storm | Faults | Requests | Asked a second | Raw answered | Library answered | Events followed | Violations |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         how = "at once" if row["overlapping"] else "one at a time"
         lines.append(
-            f"| {row['date']} | {row['seconds'] / 60:g} min, {row['members']} members, seed {row['seed']} | {sum(row['faults'].values())}, {how} "
-            f"| {row['requests']:,} | {row['raw_answered']:.4%} | {row['library_answered']:.4%} | {row['events']:,} | {row['violations']} |"
+            f"| {row['date']} | {row['seconds'] / 60:g} min, {row['members']} members, seed {row['seed']} "
+            f"| {sum(row['faults'].values())}, {how} | {row['requests']:,} | {row['asked_per_second']:.0f} "
+            f"| {row['raw_answered']:.4%} | {row['library_answered']:.4%} | {row['events']:,} | {row['violations']} |"
         )
     faults = sum((Counter(row["faults"]) for row in rows), Counter[str]())
     told = ", ".join(f"{kind} {count:,}" for kind, count in sorted(faults.items()))

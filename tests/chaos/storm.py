@@ -234,8 +234,7 @@ def _figures(calls: list[Any], struck: list[Struck]) -> dict[str, Any]:
 
 def _pace(plan: Plan, diary: Diary, until: float) -> dict[str, Any]:
     """Whether the load was what it is said to be: operations asked a second, in the median second of the storm."""
-    seconds = Counter(int(call.began) for call in diary.calls if until - plan.seconds <= call.began < until)
-    rates = [seconds[second] for second in range(int(until - plan.seconds) + 1, int(until))]
+    rates = [diary.asked[second] for second in range(int(until - plan.seconds) + 1, int(until))]
     return {
         "clients": plan.people,
         "asked_per_second_wanted": plan.operations_per_second,
