@@ -1,4 +1,4 @@
-"""A receiver of webhooks as a program of its own: `python -m tests.chaos.ear PORT FILE`. Each delivery is in the file before it is answered.
+"""A receiver of webhooks as a program of its own: `python -m tests.chaos.ear HOST:PORT FILE`. Each delivery is in the file before it is answered.
 
 So what is in the file was told, whatever becomes of this process; what was told and not yet answered is told again. Now and then it is
 slow, and now and then it says that it cannot take anything now, as receivers do.
@@ -18,7 +18,7 @@ SLOW_SHARE, SLOW_SECONDS = 0.002, 1.0
 AWAY_SHARE = 0.002
 
 
-async def serve(port: int, path: Path) -> None:
+async def serve(address: str, path: Path) -> None:
     """Until the process is killed."""
     with path.open("a", encoding="utf-8") as out:
 
@@ -37,9 +37,10 @@ async def serve(port: int, path: Path) -> None:
         app.router.add_post("/hook", hear)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        host, _, port = address.rpartition(":")
+        await web.TCPSite(runner, host, int(port)).start()
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(serve(sys.argv[1], Path(sys.argv[2])))

@@ -60,9 +60,9 @@ class Event(NamedTuple):
 class Receiver:
     """The process that is told by webhooks, and its file."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/hook"
+    def __init__(self, host: str, port: int, folder: Path) -> None:
+        self.address = f"{host}:{port}"
+        self.url = f"http://{self.address}/hook"
         self._file = folder / "told.jsonl"
         self._log = folder / "ear.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,7 +71,7 @@ class Receiver:
         """Start it, again after it was killed."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.ear", str(self.port), str(self._file)],
+                [sys.executable, "-m", "tests.chaos.ear", self.address, str(self._file)],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

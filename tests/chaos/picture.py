@@ -34,7 +34,7 @@ ANSWERED, MEDIAN, SLOW = "#7fa8d1", "#1d2733", "#e08e45"
 TERM_COLOURS = ("#a9c7e8", "#f6cfa3", "#b5dcbf", "#dfbfe0", "#ecdf9c", "#b9d6d2")
 FAULT_COLOURS = {  # by what is done, so that a storm of an hour can be read as well
     "processes": ("#c0392b", ("kill", "kill-leader", "kill-majority", "kill-all", "pause")),
-    "wires": ("#8e5ea2", ("isolate", "halves", "bridge", "one-way", "delay", "throttle", "reconnect", "drop-clients")),
+    "wires": ("#8e5ea2", ("isolate", "halves", "bridge", "one-way", "delay", "throttle", "loss", "reconnect", "drop-clients")),
     "operators": ("#2a7f9e", ("rolling", "transfer", "replace", "hand-over")),
 }  # fmt: skip
 OTHER_FAULTS = "#b8860b"

@@ -36,6 +36,7 @@ def keep(result: Mapping[str, Any], path: Path = STORMS) -> None:
         "violations": len(result["violations"]),
         "seconds": plan["seconds"],
         "members": plan["members"],
+        "network": plan["network"],
         "seed": plan["seed"],
         "overlapping": plan["overlapping"],
         "operations": result["checked"]["operations"],
@@ -81,7 +82,7 @@ def _storms() -> str:
     for row in rows:
         how = "at once" if row["overlapping"] else "one at a time"
         lines.append(
-            f"| {row['date']} | {row['seconds'] / 60:g} min, {row['members']} members, seed {row['seed']} "
+            f"| {row['date']} | {row['seconds'] / 60:g} min, {row['members']} members, {row['network']}, seed {row['seed']} "
             f"| {sum(row['faults'].values())}, {how} | {row['requests']:,} | {row['asked_per_second']:.0f} "
             f"| {row['raw_answered']:.4%} | {row['library_answered']:.4%} | {row['events']:,} | {row['violations']} |"
         )

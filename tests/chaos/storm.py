@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import math
 import random
@@ -28,13 +29,16 @@ import aiohttp
 
 from tests.chaos import judge, recorded, records, targets
 from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck, possible, stage_for
-from tests.chaos.faults.stage import keep_mounts_to_ourselves
+from tests.chaos.faults.stage import Stage, keep_mounts_to_ourselves
 from tests.chaos.hearing import CATCH_UP_SECONDS, Receiver, hearing
+from tests.chaos.packets import HERE, live_apart, spaces_for
+from tests.chaos.packets import missing as missing_spaces
 from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
 from tests.chaos.report import write_report
-from tests.chaos.wires import on_wires
+from tests.chaos.wires import Network, on_wires
 from tests.integration.cluster import ProcessCluster, free_ports, running_cluster
 
+NETWORKS = ("proxies", "namespaces")
 WATCH_SECONDS = 0.1
 PROGRESS_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
@@ -63,6 +67,7 @@ class Plan:
     people: int = 16
     operations_per_second: float = 300.0
     least_faults: int = 1  # on a machine that is too busy for more, the storm lasts longer
+    network: str = NETWORKS[0]
     catch_up_seconds: float = CATCH_UP_SECONDS  # for readers and receivers, after the storm
 
 
@@ -148,28 +153,38 @@ async def _report_progress(storm: Storm, at: Field, until: float) -> None:
         print(f"  {len(storm.diary.calls)} requests, {faults} faults, {left:.0f} s left", flush=True)
 
 
+@asynccontextmanager
+async def _cluster_of(
+    plan: Plan, folder: Path, stage: Stage, receiver: Receiver
+) -> AsyncIterator[tuple[ProcessCluster, Network]]:
+    """Members that run, and the network between them and before them."""
+    extra = {"snapshot_every_entries": 2000, "outbox": {"webhook_allow": [receiver.address]}}
+    start = functools.partial(
+        running_cluster, folder, plan.members, spaces=[SPACE_RULES], extra=extra, environment_of=stage.environment_of
+    )  # fmt: skip
+    if plan.network == "proxies":
+        async with start(under_of=lambda _: stage.under) as cluster, on_wires(cluster) as network:
+            yield cluster, network
+        return
+    with spaces_for([f"n{number + 1}" for number in range(plan.members)]) as spaces:
+        under = {member: (*space.enter, *stage.under) for member, space in spaces.of.items()}
+        async with start(under_of=under.__getitem__, hosts=spaces.hosts) as cluster:
+            yield cluster, spaces.network(cluster)
+
+
 async def run(plan: Plan, folder: Path) -> Outcome:
     """The whole storm."""
-    plan = replace(plan, faults=possible(plan.faults))
+    plan = replace(plan, faults=possible(plan.faults, plan.network))
     assert plan.faults, "this machine allows none of these faults"
     storm = Storm(Diary(), plan.seed, plan.people / plan.operations_per_second)
     rng = random.Random(f"storm {plan.seed}")
-    receiver = Receiver(free_ports(1)[0], folder)
-    allowed = {"webhook_allow": [f"127.0.0.1:{receiver.port}"]}
-    extra = {"snapshot_every_entries": 2000, "outbox": allowed}
+    receiver = Receiver("127.0.0.1" if plan.network == "proxies" else HERE, free_ports(1)[0], folder)
     connector = aiohttp.TCPConnector(limit=0)
     ids = [f"n{number + 1}" for number in range(plan.members)]
     async with contextlib.AsyncExitStack() as stack:
         stage = stack.enter_context(stage_for(folder, ids, plan.faults))
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        cluster = await stack.enter_async_context(
-            running_cluster(
-                folder, plan.members, spaces=[SPACE_RULES], extra=extra, environment_of=stage.environment_of
-            )
-        )
-        for node in cluster:
-            node.under = stage.under  # from their next start, which `on_wires` makes
-        network = await stack.enter_async_context(on_wires(cluster))
+        cluster, network = await stack.enter_async_context(_cluster_of(plan, folder, stage, receiver))
         at = Field(cluster, network, rng, receiver=receiver, stage=stage)
         storm.up = at.up
         urls = {node.id: network.api_url(node.id) for node in cluster}
@@ -281,6 +296,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--every", type=float, default=6.0, metavar="S", help="seconds between faults (default 6)"
     )
+    parser.add_argument(
+        "--network", choices=NETWORKS, default=NETWORKS[0],
+        help="what members reach each other through: TCP proxies, or name spaces with nft, where packets are lost",
+    )  # fmt: skip
     parser.add_argument("--one-at-a-time", action="store_true", help="never more than one member at a time")
     parser.add_argument(
         "--rate", type=float, default=300.0, metavar="N", help="operations a second (default 300)"
@@ -326,16 +345,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if given.one_at_a_time:
         chosen = tuple(name for name in chosen if name in ONE_MEMBER)
-    chosen = possible(chosen)
+    if given.network == "namespaces":
+        if why := missing_spaces():
+            print(f"scripts/chaos: {why}", file=sys.stderr)
+            return 2
+        live_apart()
+    chosen = possible(chosen, given.network)
     if not chosen:
         print("scripts/chaos: this machine allows none of these faults", file=sys.stderr)
         return 2
     seed = secrets.randbelow(1 << 31) if given.seed is None else given.seed
     plan = Plan(
-        given.minutes * 60, given.nodes, chosen, seed, given.every, not given.one_at_a_time, given.people, given.rate
+        given.minutes * 60, given.nodes, chosen, seed, given.every, not given.one_at_a_time, given.people, given.rate,
+        network=given.network,
     )  # fmt: skip
     print(
-        f"seed {seed}: {plan.members} members, {given.minutes:g} minutes, faults {', '.join(chosen)}",
+        f"seed {seed}: {plan.members} members, {given.minutes:g} minutes, network of {plan.network}, faults {', '.join(chosen)}",
         flush=True,
     )
     keep_mounts_to_ourselves()

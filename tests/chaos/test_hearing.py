@@ -39,7 +39,7 @@ def _heard(folder: Path, told: list[Event]) -> Hearing:
     lines = [{"body": {"id": event.id, "subject": event.subject}} for event in told]
     (folder / "told.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"body": {"i', encoding="utf-8")
     nobody = cast("Any", None)
-    made = Hearing(nobody, nobody, Receiver(1, folder), "0.0", list(STORY), list(STORY))
+    made = Hearing(nobody, nobody, Receiver("127.0.0.1", 1, folder), "0.0", list(STORY), list(STORY))
     made.kept = {"n1": list(STORY), "n2": list(STORY)}
     return made
 

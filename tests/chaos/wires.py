@@ -1,5 +1,6 @@
-"""A network of TCP proxies between real processes, each of whose wires can be cut, slowed and broken.
+"""The network between real processes, each of whose wires can be cut, slowed and broken; here, one of TCP proxies.
 
+A network of the kernel's own, where packets are dropped, is in `tests.chaos.packets`; faults know only `Network` and `Wire`.
 There is one wire for each direction of each pair of members, and one before the API of each member. Members are given a cluster.yml
 of their own in which the others' `raft` addresses are those of wires. What a fault does to bytes is what a network does to
 packets over TCP: **held** bytes arrive late or, when the connection breaks meanwhile, never; nothing is reordered within a connection,
@@ -13,7 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -27,18 +28,38 @@ API = "api"  # the sender's name of a wire before an API
 class Weather:
     """What happens to bytes on a wire now."""
 
-    delay_seconds: float = 0.0
+    delay_seconds: float = 0.0  # of proxies
     bytes_per_second: float = 0.0  # 0: as fast as they come
+    loss: float = 0.0  # share of the packets that are dropped, below 1; of name spaces
 
 
-class Wire:
-    """From `sender` to `receiver`. Both directions of its connections suffer alike."""
+class Wire(Protocol):
+    """From `sender` to `receiver`."""
+
+    sender: str
+    receiver: str
+    address: str  # where the sender finds the receiver
+    weather: Weather
+
+    def hold(self) -> None:
+        """Silence: connections stand, nothing passes. Holds are counted, so that faults may overlap."""
+
+    def let_go(self) -> None:
+        """End one hold; after the last one, what waited arrives."""
+
+    def break_connections(self) -> None:
+        """Reset every connection; what was under way is lost."""
+
+
+class ProxiedWire:
+    """A wire by a proxy. Both directions of its connections suffer alike."""
 
     def __init__(self, sender: str, receiver: str, port: int, target: str) -> None:
         self.sender = sender
         self.receiver = receiver
-        self.port = port
+        self.address = f"127.0.0.1:{port}"
         self.weather = Weather()
+        self._port = port
         self._host, _, number = target.rpartition(":")
         self._target_port = int(number)
         self._whole = asyncio.Event()
@@ -50,7 +71,7 @@ class Wire:
 
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
 
     async def close(self) -> None:
         """Listen no more; all connections break."""
@@ -62,18 +83,18 @@ class Wire:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hold(self) -> None:
-        """Silence: connections stand, nothing passes. Holds are counted, so that faults may overlap."""
+        """Bytes wait."""
         self._holds += 1
         self._whole.clear()
 
     def let_go(self) -> None:
-        """End one hold; after the last one, what waited arrives."""
+        """After the last hold, what waited is carried on."""
         self._holds -= 1
         if not self._holds:
             self._whole.set()
 
     def break_connections(self) -> None:
-        """Reset every connection; what was under way is lost."""
+        """Both sides are reset."""
         for writer in list(self._writers):
             writer.transport.abort()
 
@@ -111,7 +132,7 @@ class Wire:
 
 
 class Network:
-    """All wires. Made by `on_wires`."""
+    """All wires. Made by `on_wires`, or by `tests.chaos.packets`."""
 
     def __init__(self, wires: Iterable[Wire]) -> None:
         self.wires = list(wires)
@@ -131,7 +152,7 @@ class Network:
     def api_url(self, member: str) -> str:
         """Where clients find a member."""
         (wire,) = self.before_api(member)
-        return f"http://127.0.0.1:{wire.port}"
+        return f"http://{wire.address}"
 
     @contextmanager
     def held(self, wires: list[Wire]) -> Iterator[None]:
@@ -156,12 +177,12 @@ class Network:
                 wire.weather = Weather()
 
 
-def rewire(document: dict[str, Any], network: Network, member: str) -> dict[str, Any]:
+def rewire(document: dict[str, Any], wires: list[ProxiedWire], member: str) -> dict[str, Any]:
     """cluster.yml as one member is to see it."""
     addresses = {name: dict(address) for name, address in document["nodes"].items()}
-    for wire in network.wires:
+    for wire in wires:
         if wire.sender == member:
-            addresses[wire.receiver]["raft"] = f"127.0.0.1:{wire.port}"
+            addresses[wire.receiver]["raft"] = wire.address
     return document | {"nodes": addresses}
 
 
@@ -172,21 +193,21 @@ async def on_wires(cluster: ProcessCluster) -> AsyncIterator[Network]:
     nodes = list(cluster)
     pairs = [(one.id, other.id, other.raft) for one in nodes for other in nodes if one is not other]
     pairs += [(API, node.id, node.api) for node in nodes]
-    network = Network(
-        Wire(sender, receiver, port, target)
+    wires = [
+        ProxiedWire(sender, receiver, port, target)
         for (sender, receiver, target), port in zip(pairs, free_ports(len(pairs)), strict=True)
-    )
+    ]
     async with contextlib.AsyncExitStack() as stack:
-        for wire in network.wires:
+        for wire in wires:
             await wire.open()
             stack.push_async_callback(wire.close)
         for node in nodes:
             assert await node.terminate() == 0
         for node in nodes:
             path = cluster.folder / f"{node.id}.yml"
-            seen = rewire(document, network, node.id)
+            seen = rewire(document, wires, node.id)
             path.write_text(yaml.safe_dump(seen, allow_unicode=True), encoding="utf-8")
             node.options = ("--config", str(path), "--data-dir", str(node.data_dir))
             node.start()
         await cluster.wait_until_ready()
-        yield network
+        yield Network(wires)

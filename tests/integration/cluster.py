@@ -24,7 +24,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -404,16 +404,20 @@ def free_ports(count: int) -> list[int]:
 
 
 def write_config(
-    folder: Path, count: int, spaces: list[dict[str, Any]], extra: Mapping[str, Any]
+    folder: Path,
+    count: int,
+    spaces: list[dict[str, Any]],
+    extra: Mapping[str, Any],
+    hosts: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """cluster.yml and the secret in `folder`; the document as written."""
+    """cluster.yml and the secret in `folder`; the document as written. `hosts`: where the members are, if not on loopback."""
     ports = free_ports(2 * count)
     nodes = {
         f"n{number + 1}": {
-            "raft": f"127.0.0.1:{ports[2 * number]}",
-            "api": f"127.0.0.1:{ports[2 * number + 1]}",
+            "raft": f"{host}:{ports[2 * number]}",
+            "api": f"{host}:{ports[2 * number + 1]}",
         }
-        for number in range(count)
+        for number, host in enumerate(hosts or ["127.0.0.1"] * count)
     }
     document: dict[str, Any] = {
         "cluster": "test",
@@ -440,12 +444,15 @@ async def running_cluster(
     extra: Mapping[str, Any] | None = None,
     wait_until_ready: bool = True,
     environment_of: Callable[[str], Mapping[str, str]] = lambda _: {},
+    under_of: Callable[[str], tuple[str, ...]] = lambda _: (),
+    hosts: Sequence[str] = (),
 ) -> AsyncIterator[ProcessCluster]:
     """A cluster of `count` fresh nodes in `folder`.
 
-    `extra` adds keys to cluster.yml, as snapshot_every_entries; `environment_of` adds variables to the environment of a node.
+    `extra` adds keys to cluster.yml, as snapshot_every_entries; `environment_of` adds variables to the environment of a node; `under_of` is
+    the command that it is started by (`NodeProcess.under`); `hosts` are the addresses of the nodes, if not loopback.
     """
-    document = write_config(folder, count, SPACES if spaces is None else spaces, extra or {})
+    document = write_config(folder, count, SPACES if spaces is None else spaces, extra or {}, hosts)
     environment = {**os.environ, "DESKRAFT_ADMIN_PASSWORD": ADMIN_PASSWORD, "PYTHONUNBUFFERED": "1"}
     nodes = [
         NodeProcess(
@@ -453,6 +460,8 @@ async def running_cluster(
         )
         for node_id, address in document["nodes"].items()
     ]
+    for node in nodes:
+        node.under = under_of(node.id)
     async with aiohttp.ClientSession() as session:
         cluster = ProcessCluster(nodes, folder, session)
         try:

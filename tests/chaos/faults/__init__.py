@@ -29,6 +29,7 @@ class Kind:
     one_member: bool = True  # never more than one member at a time
     beside: bool = True  # may strike while another lasts
     missing: Callable[[], str] = lambda: ""  # why this machine does not allow it; "" when it does
+    network: str = ""  # the only one that can do it; "": each can
 
 
 FAULTS: dict[str, Kind] = {
@@ -43,7 +44,8 @@ FAULTS: dict[str, Kind] = {
     "halves": Kind(wires.halves),
     "bridge": Kind(wires.bridge, one_member=False, beside=False),
     "one-way": Kind(wires.one_way),
-    "delay": Kind(wires.delay),
+    "delay": Kind(wires.delay, network="proxies"),
+    "loss": Kind(wires.loss, network="namespaces"),
     "throttle": Kind(wires.throttle),
     "reconnect": Kind(wires.break_connections),
     "drop-clients": Kind(wires.drop_clients),
@@ -64,11 +66,14 @@ FAULTS: dict[str, Kind] = {
 ONE_MEMBER = frozenset(name for name, kind in FAULTS.items() if kind.one_member)
 
 
-def possible(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that this machine allows; each of the others is said, once, and why."""
+def possible(names: tuple[str, ...], network: str = "proxies") -> tuple[str, ...]:
+    """Those that this machine and this kind of network allow; each of the others is said, once, and why."""
     found = []
     for name in names:
-        if why := FAULTS[name].missing():
+        kind = FAULTS[name]
+        if kind.network not in ("", network):
+            print(f"without {name}: it needs --network {kind.network}", flush=True)
+        elif why := kind.missing():
             print(f"without {name}: {why}", flush=True)
         else:
             found.append(name)

@@ -71,6 +71,17 @@ async def throttle(at: Field, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+async def loss(at: Field, seconds: float) -> None:
+    """2 to 20 % of the packets from and to a member are dropped, those of its clients too."""
+    node = at.victim()
+    wires = at.network.among(lambda one, other: node.id in (one, other)) + at.network.before_api(node.id)
+    with (
+        at.striking("loss", node.id),
+        at.network.under(Weather(loss=at.rng.uniform(0.02, 0.2)), wires),
+    ):
+        await asyncio.sleep(seconds)
+
+
 async def break_connections(at: Field, seconds: float) -> None:
     """Connections between members are reset again and again: what was under way comes twice, or never."""
     node = at.victim()
