@@ -23,9 +23,16 @@ export function toast(text, { kind = "ok", undo = null, actions = [] } = {}) {
   const toasts = byId("toasts");
   if (kind === "bad") for (const each of [...toasts.children]) if (each.querySelector("p").textContent === text) each.remove(); // the same trouble is told once
   toasts.append(box);
+  raiseToasts();
   while (toasts.children.length > MAX_TOASTS) toasts.firstChild.remove();
   later();
   return away;
+}
+
+/** Where they are seen and can be reached: a modal dialog covers all that is not inside of it. */
+function raiseToasts() {
+  const place = [...document.querySelectorAll("dialog:modal")].at(-1) ?? document.body;
+  if (byId("toasts").parentNode !== place) place.append(byId("toasts"));
 }
 
 /** Let a button open and close a panel beside it: Escape, a choice and a tap elsewhere close it. `onOpen()` is told before it opens. */
@@ -80,10 +87,11 @@ export function dialog({ title, content, actions = [] }) {
   });
   const shut = el("button", { type: "button", class: "quiet only shut", "aria-label": say("ui.close"), on: { click: () => box.close() } }, icon("close"));
   const box = el("dialog", { "aria-labelledby": heading.id }, el("header", {}, heading, shut), content, buttons.length ? el("footer", {}, buttons) : null);
-  box.addEventListener("close", () => box.remove());
+  box.addEventListener("close", () => { raiseToasts(); box.remove(); });
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); }); // outside of it
   document.body.append(box);
   box.showModal();
+  raiseToasts();
   return box;
 }
 
