@@ -40,6 +40,11 @@ from tests.integration.cluster import ProcessCluster, free_ports, running_cluste
 
 NETWORKS = ("proxies", "namespaces")
 WATCH_SECONDS = 0.1
+SNAPSHOT_ENTRIES = 2000  # often, for a storm that is short
+LONG_SECONDS, LONG_SNAPSHOT_ENTRIES = (
+    900.0,
+    10_000,
+)  # the state of a long one is larger: still one in a minute and a half
 PROGRESS_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
 WARM_SECONDS = 3.0
@@ -158,7 +163,8 @@ async def _cluster_of(
     plan: Plan, folder: Path, stage: Stage, receiver: Receiver
 ) -> AsyncIterator[tuple[ProcessCluster, Network]]:
     """Members that run, and the network between them and before them."""
-    extra = {"snapshot_every_entries": 2000, "outbox": {"webhook_allow": [receiver.address]}}
+    often = SNAPSHOT_ENTRIES if plan.seconds <= LONG_SECONDS else LONG_SNAPSHOT_ENTRIES
+    extra = {"snapshot_every_entries": often, "outbox": {"webhook_allow": [receiver.address]}}
     start = functools.partial(
         running_cluster, folder, plan.members, spaces=[SPACE_RULES], extra=extra, environment_of=stage.environment_of
     )  # fmt: skip

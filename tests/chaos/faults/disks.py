@@ -23,15 +23,19 @@ BROKEN = re.compile(r"the disk failed: Input/output error")
 WRITES, SYNCS = "pwritev2", "fsync,fdatasync"
 FILLER = "filler"
 PIECE_BYTES = 1 << 20
+KEPT_BYTES = 16 << 20  # of the room, for what the file system itself needs; the rest of it is written
 LEFT_BYTES = (0, 1 << 12, 1 << 16, 1 << 20)
 
 
 def fill(folder: Path, left_bytes: int) -> Path:
-    """Write until nothing fits any more, and give a little back."""
+    """Take the room, write until nothing fits any more, and give a little back."""
     path = folder / FILLER
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        size = 0
+        room = os.statvfs(folder)
+        size = max(0, room.f_bavail * room.f_frsize - KEPT_BYTES)
+        if size:
+            os.posix_fallocate(descriptor, 0, size)
         for piece in (PIECE_BYTES, 512):
             try:
                 while True:

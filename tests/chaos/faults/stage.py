@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FAKETIME = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/local/lib/faketime/libfaketimeMT.so.1")
-DISK_BYTES = 192 << 20
+DISK_BYTES = 1536 << 20  # three snapshots of an hour's storm; the file behind it has only what was written
 MAX_FILES = 4096
 TOOL_SECONDS = 20.0
 CLONE_NEWNS = 0x0002_0000  # linux/sched.h
