@@ -79,6 +79,7 @@ def render(requests: RequestMetrics, passwords: PasswordHasher, streams: Streams
         ("read_rounds_total", "counter", "Rounds that confirmed reads.", statistics.read_rounds),
         ("commands_pending", "gauge", "Commands waiting for their outcome.", statistics.commands_pending),
         ("snapshot_index", "gauge", "Log index of the last snapshot.", statistics.snapshot_index),
+        ("disk_free_bytes", "gauge", "Room left on the disk of data_dir.", statistics.disk_free_bytes),
         ("clock_skew_seconds", "gauge", "Clock of the node less the median.", statistics.clock_skew_seconds),
     ):
         lines += _one(f"deskraft_{name}", kind, text, value)

@@ -52,6 +52,10 @@ class Disk(Protocol):
         """Size of a file."""
         ...
 
+    def free_bytes(self) -> int:
+        """What may still be written. Others may write there too, so nothing relies on it."""
+        ...
+
     def read(self, name: str, offset_bytes: int = 0, size_bytes: int = -1) -> bytes:
         """Content of a file, or a piece of it."""
         ...
@@ -127,6 +131,10 @@ class RealDisk:
 
     def size_bytes(self, name: str) -> int:
         return (self._path / name).stat().st_size
+
+    def free_bytes(self) -> int:
+        room = os.statvfs(self._path)
+        return room.f_bavail * room.f_frsize
 
     def read(self, name: str, offset_bytes: int = 0, size_bytes: int = -1) -> bytes:
         with (self._path / name).open("rb") as file:

@@ -59,6 +59,10 @@ class LookingDisk:
         """See `Disk`."""
         return (self._path / name).stat().st_size
 
+    def free_bytes(self) -> int:
+        """See `Disk`: here nothing can be written."""
+        return 0
+
     def read(self, name: str, offset_bytes: int = 0, size_bytes: int = -1) -> bytes:
         """See `Disk`."""
         with (self._path / name).open("rb") as file:

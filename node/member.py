@@ -288,6 +288,8 @@ class Member:
         if self.applied_index <= max(before, 2):
             return before
         pipeline.snapshot()
+        if pipeline.no_room:
+            raise UnavailableError(pipeline.no_room)
         deadline = self._loop.time() + timeout_seconds
         while pipeline.snapshot_index == before:
             if self._loop.time() > deadline:
@@ -409,6 +411,7 @@ class Member:
             read_rounds=core.leader_reads.rounds,
             commands_pending=len(core.requests),
             snapshot_index=self._driver.pipeline.snapshot_index,
+            disk_free_bytes=self._driver.pipeline.disk_free_bytes(),
             clock_skew_seconds=core.clock.skew_ms() / 1000,
         )
 

@@ -35,11 +35,17 @@ from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send
 from node.guard import FailStopError, ProtocolError
 from node.journal import RaftJournal
 from node.membership import Placed
+from node.segments import SEGMENT_BYTES
 from node.snapshots import CorruptSnapshotError, SnapshotHead, SnapshotReceiver, SnapshotWriter
 from node.transfer import SnapshotFetcher, SnapshotSender
 from statemachine.state import State
 
 SNAPSHOT_JOURNAL_BYTES = 64 << 20  # a snapshot is due after that much journal, however few entries it holds
+# A snapshot is begun only where a somewhat larger one than the last fits, and the journal keeps room of its own: a disk that is full ends the
+# member, and members whose disks are alike would all end at about the same time.
+SNAPSHOT_GROWTH = 1.25
+JOURNAL_ROOM_BYTES = 8 * SEGMENT_BYTES
+ROOM_LOOKED_AT_SECONDS = 10.0  # when there is none
 SNAPSHOT_PAUSE_SECONDS = 0.002  # between two pieces, so that writing one never holds up the loop
 
 
@@ -148,6 +154,8 @@ class Pipeline:
         self._submitted = self._synced = 0  # numbers of frames
         self._turn_due = False
         self._writing = False  # a snapshot
+        self.no_room = ""  # for a snapshot: what is missing, in words
+        self._room_looked_at = 0.0
         # The snapshots beyond the last two that peers were fetching when we last looked; after a start, whatever is there.
         self._held = set(map(snapshots.index_of, snapshots.published(disk)[: -snapshots.KEPT]))
         self._alarm = ""
@@ -309,12 +317,32 @@ class Pipeline:
             self.snapshot()
 
     def snapshot(self) -> None:
-        """Write a snapshot of what is applied, unless one is under way or nothing is new."""
-        if not (self._writing or self.halted or self.stopped) and self.core.applied_index > max(
-            2, self.snapshot_index
-        ):
+        """Write a snapshot of what is applied, unless one is under way, nothing is new, or the disk has no room for it."""
+        ready = not (self._writing or self.halted or self.stopped)
+        if ready and self.core.applied_index > max(2, self.snapshot_index) and self._has_room():
             self._writing = True
             self._port.run(self._write_snapshot())
+
+    def disk_free_bytes(self) -> int:
+        """What the disk takes yet."""
+        return self._disk.free_bytes()
+
+    def _has_room(self) -> bool:
+        now = self._monotonic()
+        if self.no_room and now < self._room_looked_at + ROOM_LOOKED_AT_SECONDS:
+            return False
+        self._room_looked_at = now
+        last = snapshots.published(self._disk)[-1:]
+        wanted = JOURNAL_ROOM_BYTES + int(SNAPSHOT_GROWTH * sum(map(self._disk.size_bytes, last)))
+        free = self.disk_free_bytes()
+        self.no_room = ""
+        if free < wanted:
+            self.no_room = (
+                f"the disk has {free >> 20} MiB left, and a snapshot waits until there are {wanted >> 20}: make room "
+                "before the journal has taken the rest, for then this member stops"
+            )
+            self._port.alarm(self.no_room)
+        return not self.no_room
 
     def _write_snapshot(self) -> Sequence:
         try:

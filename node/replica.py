@@ -99,6 +99,7 @@ class Statistics(Struct, frozen=True):
     read_rounds: int
     commands_pending: int
     snapshot_index: int
+    disk_free_bytes: int
     clock_skew_seconds: float
 
 

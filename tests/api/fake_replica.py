@@ -219,4 +219,4 @@ class FakeReplica:
         return self.not_ready
 
     def statistics(self) -> Statistics:
-        return Statistics(0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)
+        return Statistics(0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0)

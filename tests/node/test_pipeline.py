@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -282,6 +283,36 @@ def test_what_is_no_message_costs_the_link_alone() -> None:
     bench = Bench()
     bench.pipeline.receive(LEADER, b"\xc1nonsense")
     assert len(bench.dropped) == 1
+    assert not bench.failures
+
+
+def test_a_snapshot_does_not_take_the_room_of_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not fit, it waits, and somebody is told; the journal goes on; once there is room it is written."""
+    bench = Bench()
+    room = pipeline.JOURNAL_ROOM_BYTES - 1
+    monkeypatch.setattr(bench.disk, "free_bytes", lambda: room)
+
+    def pass_time_and_append() -> None:
+        bench.now += pipeline.ROOM_LOOKED_AT_SECONDS + 1
+        first = bench.pipeline.core.journal.last_index + 1
+        bench.append(first, first + 5, commit_index=first + 4)
+        bench.sync()
+        bench.pipeline.snapshot()
+        bench.carry_out()
+
+    for _ in range(3):
+        pass_time_and_append()
+    assert not bench.pipeline.snapshots_written
+    assert len(bench.alarms) == 3
+    assert re.match(
+        "the disk has 63 MiB left, and a snapshot waits until there are 64: make room", bench.alarms[0]
+    )
+    bench.pipeline.snapshot()
+    assert len(bench.alarms) == 3, "it is not said at every turn"
+    room += 1 << 20
+    pass_time_and_append()
+    assert bench.pipeline.snapshots_written == 1
+    assert not bench.pipeline.no_room
     assert not bench.failures
 
 

@@ -20,6 +20,7 @@ from node.segments import SECTOR_BYTES
 from tests.simulation.failpoints import Failpoints
 
 FETCHED_PIECES = "snapshots.SnapshotReceiver.write:write"
+ROOMY_BYTES = 1 << 40
 PROCESS_ONLY = 0.25  # share of crashes in which the machine, and so the page cache, goes on living
 
 
@@ -220,6 +221,9 @@ class SimDisk:
 
     def size_bytes(self, name: str) -> int:
         return len(self._files[name].cache)
+
+    def free_bytes(self) -> int:
+        return 0 if self.full else ROOMY_BYTES
 
     def read(self, name: str, offset_bytes: int = 0, size_bytes: int = -1) -> bytes:
         if self.enter("read", _getframe(1)) or self.unreadable:

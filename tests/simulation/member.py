@@ -406,9 +406,9 @@ class SimNode:
     def alarm(self, message: str) -> None:
         if self.disk.spoiled and message.startswith("the fetched snapshot was refused"):
             self.disk.spoiled -= 1
-            self.note(message)
-            return
-        raise ViolationError(f"{self.node_id} raises an alarm without cause: {message}")
+        elif not (self.disk.full and message.startswith("the disk has 0 MiB left")):
+            raise ViolationError(f"{self.node_id} raises an alarm without cause: {message}")
+        self.note(message)
 
     def stopped(self, message: str, cause: BaseException) -> None:
         match cause:
