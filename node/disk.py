@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 ZERO_BLOCK_BYTES = 1 << 20
+UNTOLD_BYTES = 1 << 60  # free on a file system that does not tell its size
 
 
 class StorageError(Exception):
@@ -134,7 +135,7 @@ class RealDisk:
 
     def free_bytes(self) -> int:
         room = os.statvfs(self._path)
-        return room.f_bavail * room.f_frsize
+        return room.f_bavail * room.f_frsize if room.f_blocks else UNTOLD_BYTES
 
     def read(self, name: str, offset_bytes: int = 0, size_bytes: int = -1) -> bytes:
         with (self._path / name).open("rb") as file:
