@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from tests.chaos import judge, recorded, records, targets
-from tests.chaos.faults import FAULTS, ONE_MEMBER, Field, Struck, possible, stage_for
+from tests.chaos.faults import FAULTS, GROUPS, ONE_MEMBER, Field, Struck, named, possible, stage_for
 from tests.chaos.faults.stage import Stage, keep_mounts_to_ourselves
 from tests.chaos.hearing import CATCH_UP_SECONDS, Receiver, hearing
 from tests.chaos.packets import HERE, live_apart, spaces_for
@@ -287,6 +287,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Start a cluster of real processes, let people work on it, inject faults, and judge what they saw.",
         epilog="faults: "
         + ", ".join(FAULTS)
+        + "; groups of them: "
+        + ", ".join(f"{group} ({', '.join(names)})" for group, names in GROUPS.items())
         + ". The last line is the verdict; it exits 0 only when nothing was violated.",
     )
     parser.add_argument(
@@ -341,13 +343,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if given.judge is not None:
         return _judge_again(given.judge)
-    chosen = tuple(name for name in given.faults.split(",") if name) or tuple(FAULTS)
-    unknown = [name for name in chosen if name not in FAULTS]
-    if unknown:
-        print(
-            f"scripts/chaos: no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}",
-            file=sys.stderr,
-        )
+    try:
+        chosen = named(given.faults)
+    except ValueError as error:
+        print(f"scripts/chaos: {error}", file=sys.stderr)
         return 2
     if given.one_at_a_time:
         chosen = tuple(name for name in chosen if name in ONE_MEMBER)

@@ -172,3 +172,19 @@ def test_what_a_machine_does_not_allow_is_said(
     monkeypatch.setitem(faults.FAULTS, "skew", nothing)
     assert faults.possible(("kill", "skew", "pause")) == ("kill", "pause")
     assert re.fullmatch(r"without skew: there is no such thing\n", capsys.readouterr().out)
+
+
+def test_faults_are_named_one_by_one_or_in_groups() -> None:
+    """As on the command line; what there is not is said, with what there is."""
+    assert faults.named("") == tuple(faults.FAULTS)
+    assert faults.named("kill, pause,partition,isolate") == (
+        "kill",
+        "pause",
+        "isolate",
+        "halves",
+        "bridge",
+        "one-way",
+    )
+    assert {name for names in faults.GROUPS.values() for name in names} <= set(faults.FAULTS)
+    with pytest.raises(ValueError, match=r"no such fault: flood; there are kill, .* the groups partition, "):
+        faults.named("flood")

@@ -18,7 +18,7 @@ from tests.chaos.faults.stage import (
     staged,
 )
 
-__all__ = ["FAULTS", "ONE_MEMBER", "Field", "Kind", "Struck", "possible", "stage_for"]
+__all__ = ["FAULTS", "GROUPS", "ONE_MEMBER", "Field", "Kind", "Struck", "named", "possible", "stage_for"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,28 @@ FAULTS: dict[str, Kind] = {
     "connections": Kind(descriptors.connections, missing=missing_files),
     "no-descriptors": Kind(descriptors.no_descriptors, missing=missing_files),
 }
+GROUPS = {  # names for several
+    "partition": ("isolate", "halves", "bridge", "one-way"),
+    "drop": ("drop-clients", "reconnect", "loss"),
+    "restart": ("rolling", "transfer"),
+    "clock": ("skew",),
+    "disk": ("disk-full", "disk-error", "disk-slow"),
+    "damage": ("torn-tail", "damaged-journal", "damaged-snapshot"),
+    "descriptors": ("connections", "no-descriptors"),
+}
 ONE_MEMBER = frozenset(name for name, kind in FAULTS.items() if kind.one_member)
+
+
+def named(words: str) -> tuple[str, ...]:
+    """The faults of a comma-separated list of their names and those of groups; all of them for none. Raises ValueError: no such fault."""
+    wanted = [word.strip() for word in words.split(",") if word.strip()]
+    if unknown := [word for word in wanted if word not in FAULTS and word not in GROUPS]:
+        raise ValueError(
+            f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}, and the groups {', '.join(GROUPS)}"
+        )
+    return tuple(dict.fromkeys(name for word in wanted for name in GROUPS.get(word, (word,)))) or tuple(
+        FAULTS
+    )
 
 
 def possible(names: tuple[str, ...], network: str = "proxies") -> tuple[str, ...]:
