@@ -21,6 +21,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 STORMS = DOCS / "storms.jsonl"
 RELIABILITY = DOCS / "reliability.md"
 _BLOCK = re.compile(r"(<!-- drawn: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+HOUR_SECONDS = 3600
 KEPT = (
     "faults", "requests", "raw_requests", "raw_answered", "library_calls", "library_answered", "events", "webhook_deliveries",
     "asked_per_second", "after_kill_of_leader", "after_silence_of_leader", "after_handing_over",
@@ -55,7 +56,7 @@ def storms(path: Path = STORMS) -> list[dict[str, Any]]:
 
 def draw(document: str) -> str:
     """The document with its blocks drawn anew."""
-    blocks = {"targets": _targets, "storms": _storms, "simulated": _simulated}
+    blocks = {"targets": _targets, "hour": _hour, "storms": _storms, "simulated": _simulated}
     return _BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]()}\n{found[4]}", document)
 
 
@@ -69,6 +70,34 @@ def _targets() -> str:
         for result in results
     )
     return f"Median / 90th of 100 / slowest in milliseconds. {where}.\n\n{targets.table(results)}"
+
+
+def _hour() -> str:
+    hours = [row for row in storms() if row["seconds"] >= HOUR_SECONDS and not row["overlapping"]]
+    if not hours:
+        return "Not recorded yet."
+    row = hours[-1]
+    lines = [
+        f"{row['date']}, seed {row['seed']}: {sum(row['faults'].values())} faults of {len(row['faults'])} kinds.",
+        "",
+        f"| {row['seconds'] / 60:g} minutes, {row['members']} members | To reach | Reached |",
+        "|---|---|---|",
+        f"| operations asked in the median second | 300 | {row['asked_per_second']:.0f} |",
+        f"| raw requests to members that were up: answered | ≥ 99.9 % | {row['raw_answered']:.4%} of {row['raw_requests']:,} |",
+        f"| calls of the client library: answered | ≥ 99.99 % | {row['library_answered']:.4%} of {row['library_calls']:,} |",
+        f"| violations | 0 | {row['violations']} |",
+    ]
+    for key, what in (
+        ("after_kill_of_leader", "the leader was killed"),
+        ("after_silence_of_leader", "the leader fell silent"),
+        ("after_handing_over", "leadership was handed over"),
+    ):
+        if row[key]["count"]:
+            figures = f"{row[key]['median_ms']:.0f} / {row[key]['max_ms']:.0f} ms ({row[key]['count']} times)"
+            lines.append(
+                f"| until the next write was acknowledged after {what}: median / slowest | | {figures} |"
+            )
+    return "\n".join(lines)
 
 
 def _storms() -> str:
