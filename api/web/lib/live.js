@@ -5,7 +5,7 @@
 // and goes on from its place when it is looked at again.
 
 import { Problem, doubt, firstIndex, heard, origins } from "./cluster.js";
-import { fresh, onUser, renew, token } from "./session.js";
+import { fresh, onUser, renew, token, user } from "./session.js";
 
 const SILENCE_MS = 40_000; // a node says something every 15 s
 const PAUSE_MS = 300;
@@ -30,6 +30,9 @@ export function follow(types, onEvent, { space = null } = {}) {
   if (!running || !types.every((type) => asked.some((each) => within(type, each)))) restart();
   return () => { followers.delete(follower); if (!followers.size) restart(); };
 }
+
+/** The same of what happened to whoever is logged in: administrators are told of everybody's. */
+export const followOwn = (types, onEvent) => follow(types, (told) => { if ([undefined, user()?.id].includes(told.data.user_id)) onEvent(told); });
 
 /** Events are missing: whatever is shown has to be read anew. Returns how to stop. */
 export function onReset(listener) {

@@ -4,7 +4,7 @@
 import "./bell.words.js";
 
 import { byId, clear, el, icon } from "../lib/dom.js";
-import { follow } from "../lib/live.js";
+import { followOwn } from "../lib/live.js";
 import { onUser, user } from "../lib/session.js";
 import { placeName, spaces } from "../lib/spaces.js";
 import { localMoment } from "../lib/time.js";
@@ -50,8 +50,7 @@ function remember() {
 
 async function take(told) {
   const type = told.type.replace("deskraft.", "");
-  const mine = told.data.user_id === undefined || told.data.user_id === kept.user; // administrators are told of everybody's
-  if (!kept.user || !mine || !knows(`bell.told.${type}`)) return;
+  if (!kept.user || !knows(`bell.told.${type}`)) return;
   await spaces();
   kept.items = [{ type, data: told.data, at: told.time }, ...kept.items].slice(0, KEPT);
   if (byId("bell-panel")?.hidden !== false) kept.unread += 1;
@@ -64,7 +63,7 @@ onUser((now) => {
   stop?.();
   const before = JSON.parse(sessionStorage.getItem(PLACE) || "null");
   kept = now && before?.user === now.id ? before : { user: now?.id ?? null, items: [], unread: 0 };
-  stop = user() ? follow(TYPES, (told) => { take(told).catch(console.error); }) : null;
+  stop = user() ? followOwn(TYPES, (told) => { take(told).catch(console.error); }) : null;
   if (kept.items.length) spaces().then(draw, () => {}); // what is kept is named anew once the spaces are known; until then by ids
   remember();
 });

@@ -7,7 +7,7 @@ import "./history.words.js";
 
 import { ask } from "../lib/cluster.js";
 import { clear, el, icon } from "../lib/dom.js";
-import { follow, onReset } from "../lib/live.js";
+import { followOwn, onReset } from "../lib/live.js";
 import { note } from "../lib/route.js";
 import { spaceOf, spaces } from "../lib/spaces.js";
 import { dateOf, dayName, hoursName, zoneName } from "../lib/time.js";
@@ -31,7 +31,7 @@ async function show(container, parameters) {
   const bar = el("form", { class: "row no-print", "aria-label": say("history.filters"), on: { submit: (event) => event.preventDefault() } });
   container.append(el("header", { class: "view-head" }, el("h1", { text: say("history.title") }), csv), bar, view.list, calendarCard());
   const soon = () => { clearTimeout(view.timer); view.timer = setTimeout(() => read(view, false), RELOAD_MS); };
-  const stops = [follow(["deskraft.booking"], soon), onReset(soon)];
+  const stops = [followOwn(["deskraft.booking"], soon), onReset(soon)];
   const stop = () => { view.stopped = true; clearTimeout(view.timer); stops.forEach((each) => each()); };
   drawFilters(view, bar, await spaces().catch(() => []));
   await read(view, false);

@@ -9,7 +9,7 @@ import "./mine.words.js";
 
 import { ask } from "../lib/cluster.js";
 import { clear, el, icon } from "../lib/dom.js";
-import { follow, onReset } from "../lib/live.js";
+import { followOwn, onReset } from "../lib/live.js";
 import { hash } from "../lib/route.js";
 import { labelOf, placeName, spaceOf } from "../lib/spaces.js";
 import { clock, dateOf, hoursName, localText, zoneName } from "../lib/time.js";
@@ -31,7 +31,7 @@ function show(container) {
   const print = el("button", { type: "button", class: "quiet", on: { click: () => window.print() } }, icon("print"), say("mine.print"));
   container.append(el("header", { class: "view-head" }, view.title, print), view.body);
   const soon = () => { clearTimeout(view.timers.soon); view.timers.soon = setTimeout(() => reload(view), RELOAD_MS); };
-  const stops = [follow(["deskraft.booking", "deskraft.waitlist"], soon), onReset(soon)];
+  const stops = [followOwn(["deskraft.booking", "deskraft.waitlist"], soon), onReset(soon)];
   reload(view);
   return () => { view.stopped = true; Object.values(view.timers).forEach(clearTimeout); stops.forEach((stop) => stop()); };
 }
