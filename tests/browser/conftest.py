@@ -25,7 +25,7 @@ from tests.api.fake_replica import FakeReplica
 from tests.browser.pages import CHROMIUM, LOCALES, NEEDED, VIEWPORTS
 from tests.integration.cluster import ProcessCluster, running_cluster
 
-WAIT_MS = 10_000
+WAIT_MS = 20_000
 REFUSED = "Failed to load resource:"  # how Chromium logs a call that was answered by a problem, or by nobody
 ANOTHER_MACHINE = (
     "desk.test"  # is this machine too, but a browser trusts plain HTTP from it no more than from any other
