@@ -4,9 +4,9 @@
 import "./app.words.js";
 import "./lib/ui.words.js";
 
-import { findMembers, onConnection, origin } from "./lib/cluster.js";
+import { findMembers, onConnection, onRefusal, origin } from "./lib/cluster.js";
 import { byId, clear, el, icon } from "./lib/dom.js";
-import { route } from "./lib/route.js";
+import { go, route } from "./lib/route.js";
 import { follow } from "./lib/live.js";
 import { needLogIn, logInBy, logOut, onUser, renew, user } from "./lib/session.js";
 import { isDark, onTheme, useTheme } from "./lib/theme.js";
@@ -24,7 +24,7 @@ let showing = { view: null, cleanup: null, number: 0 };
 
 const open = (view) => view.needs !== "admin" || user()?.role === "admin";
 
-const partOf = (view) => view?.path.split("/")[0];
+const partOf = (view) => view?.path.split("/")[0]; // of a view, or a route
 
 async function load(names) {
   for (const name of names) if (!loaded.has(name)) loaded.set(name, import(`./views/${name}.js`).then((found) => [found.default].flat()));
@@ -112,11 +112,19 @@ function drawConnection(connection) {
   clear(chip).append(el("span", { class: "dot", "aria-hidden": "true" }), el("span", { text: say(`app.${connection}`) }));
 }
 
+/** With a one-time password nothing else works: it is changed first. */
+function leadToPassword(code) {
+  if (code !== "password-change-needed" || partOf(route()) === "account") return;
+  go("account");
+  toast(say("problem.password-change-needed"));
+}
+
 async function start() {
   byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("main").focus(); }); // not a route
   logInBy(openLogIn);
   drawHeader();
   onConnection(drawConnection);
+  onRefusal(leadToPassword);
   // What is asked for comes first; the rest follows at once, so that it is there when this node is not.
   const first = VIEWS.find((name) => name === partOf(route())) ?? VIEWS[0];
   await Promise.all([load([first]), findMembers(), busy(null, renew)]);

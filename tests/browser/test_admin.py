@@ -191,8 +191,15 @@ async def test_a_user_is_blocked_and_falls_out_elsewhere(
         await copied.get_by_role("button", name="Close").click()  # over the dialog, and within reach
         await expect(copied).to_have_count(0)
     await send(page, "Noted, close")
-    body = {"login": ann.login, "password": shown}
-    assert (await ann.call("POST", "/api/v1/auth/login", body))["access_token"]
+    await log_in(theirs, ann.login, shown)
+    await expect(theirs.locator(".toast", has_text="Change the one-time password first.")).to_be_visible()
+    await expect(theirs).to_have_url(re.compile("#/account$"))
+    await theirs.locator("[name=old]").fill(shown)
+    await theirs.locator("[name=new]").fill("her very own words")
+    await theirs.get_by_role("button", name="Change the password").click()
+    await expect(theirs.locator(".toast", has_text="The password is changed.")).to_be_visible()
+    await theirs.evaluate("() => { location.hash = '#/mine'; }")
+    await expect(theirs.locator("main")).to_contain_text("Nothing is booked ahead.")
     await page.get_by_role("link", name="Audit").last.click()
     await expect(page.locator("[data-what=user-blocked]")).to_contain_text("admin blocked ann-blocked")
 

@@ -18,6 +18,7 @@ const PENDING = "pending:";
 
 const state = { members: [location.origin], at: 0, index: 0, firstIndex: null, connection: "live", unsure: 0, probing: 0 };
 const listeners = new Set();
+const refusals = new Set();
 const sending = new Map();
 let signer = { token: () => null, who: () => undefined, fresh: async () => {}, renew: async () => false };
 
@@ -51,6 +52,9 @@ export const origins = () => [...state.members.slice(state.at), ...state.members
 
 /** The oldest index that an answer to this page has had; null before the first. */
 export const firstIndex = () => state.firstIndex;
+
+/** Be told the code of each refusal, whoever asked. */
+export const onRefusal = (listener) => { refusals.add(listener); };
 
 /** "live", "reconnecting" (nobody answers) or "read-only" (nodes answer, and there is no majority). The listener is told the present state at once. */
 export function onConnection(listener) {
@@ -130,8 +134,10 @@ function settle(base, answer, move) {
   if (move) state.at = Math.max(0, state.members.indexOf(base));
   state.index = Math.max(state.index, answer.index);
   state.firstIndex ??= answer.index;
-  if (answer.status >= 400) throw new Problem(answer.status, answer.body);
-  return answer;
+  if (answer.status < 400) return answer;
+  const refusal = new Problem(answer.status, answer.body);
+  for (const hear of refusals) hear(refusal.code);
+  throw refusal;
 }
 
 // Whether the cluster is there.
