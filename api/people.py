@@ -32,7 +32,7 @@ from statemachine.audit import AuditRecord
 from statemachine.commands import Command
 from statemachine.outcomes import Outcome
 from statemachine.people import is_erased
-from statemachine.people_commands import ResetPassword, SetBlocked, SetRole
+from statemachine.people_commands import EndSessionsOf, ResetPassword, SetBlocked, SetRole
 from statemachine.records import Role, User
 from statemachine.state import State
 
@@ -128,6 +128,11 @@ async def block(exchange: Exchange, body: EmptyBody) -> web.Response:
 async def unblock(exchange: Exchange, body: EmptyBody) -> web.Response:
     """Let a user in again."""
     return await _decided(exchange, body, SetBlocked(_subject(exchange), blocked=False))
+
+
+async def end_sessions(exchange: Exchange, body: EmptyBody) -> web.Response:
+    """Log a user out everywhere."""
+    return await _decided(exchange, body, EndSessionsOf(_subject(exchange)))
 
 
 async def promote(exchange: Exchange, body: EmptyBody) -> web.Response:
@@ -305,6 +310,7 @@ CALLS = (
     ),
     _act("block", "Block a user", block, ("last-administrator",)),
     _act("unblock", "Let a user in again", unblock),
+    _act("end-sessions", "Log a user out everywhere", end_sessions),
     _act("promote", "Make a user an administrator", promote),
     _act("demote", "Make an administrator a user", demote, ("last-administrator",)),
     Call(

@@ -27,6 +27,7 @@ SessionEnd = Literal[
     "password-changed",
     "password-reset",
     "blocked",
+    "ended-by-administrator",
     "erased",
 ]
 

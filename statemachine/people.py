@@ -31,6 +31,7 @@ from statemachine.outcomes import Outcome
 from statemachine.people_commands import (
     ChangePassword,
     EndSessions,
+    EndSessionsOf,
     EraseAccount,
     LogIn,
     NoteAct,
@@ -92,6 +93,19 @@ def end_sessions(tables: Tables, entry: Entry, envelope: Envelope, command: EndS
     if session is None or session.user_id != user_id:
         return entry.refuse("session-not-found")
     return Outcome("ok", entry.index, users.end_session(tables, entry, session, "ended-by-user"))
+
+
+def end_sessions_of(tables: Tables, entry: Entry, envelope: Envelope, command: EndSessionsOf) -> Outcome:
+    """Log a user out everywhere. Who is logged in nowhere stays so, and there is no record."""
+    user, refusal = _subject(tables, entry, envelope, command.user_id)
+    if user is None:
+        return entry.refuse(refusal)
+    if not tables.sessions_by_user.get(user.id):
+        return Outcome("ok", entry.index, len(entry.events))
+    actor_id = tables.sessions[envelope.session_id].user_id
+    position = _end_sessions(tables, entry, user.id, "ended-by-administrator")
+    audit.record(tables, entry.index, position, actor_id, "sessions-ended", user.id)
+    return Outcome("ok", entry.index, position)
 
 
 def set_blocked(tables: Tables, entry: Entry, envelope: Envelope, command: SetBlocked) -> Outcome:

@@ -35,6 +35,12 @@ class EndSessions(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     target_session_id: str
 
 
+class EndSessionsOf(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=29):
+    """Log a user out everywhere; they may log in again."""
+
+    user_id: str
+
+
 class SetBlocked(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False, tag=23):
     """Block a user, whose sessions end, or let the user in again."""
 
@@ -80,6 +86,7 @@ PeopleCommand = (
     LogIn
     | ChangePassword
     | EndSessions
+    | EndSessionsOf
     | SetBlocked
     | ResetPassword
     | SetRole

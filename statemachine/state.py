@@ -96,6 +96,7 @@ from statemachine.outcomes import Code, Outcome, Remembered
 from statemachine.people_commands import (
     ChangePassword,
     EndSessions,
+    EndSessionsOf,
     EraseAccount,
     LogIn,
     NoteAct,
@@ -159,6 +160,7 @@ _RULES: dict[type, tuple[_Rule, bool]] = {  # the rule of each command, and whet
     LogIn: (people.log_in, False),
     ChangePassword: (people.change_password, True),
     EndSessions: (people.end_sessions, True),
+    EndSessionsOf: (people.end_sessions_of, True),
     SetBlocked: (people.set_blocked, True),
     ResetPassword: (people.reset_password, True),
     SetRole: (people.set_role, True),

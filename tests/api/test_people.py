@@ -231,7 +231,7 @@ async def test_roles_and_the_last_administrator(node: Node) -> None:
     await expect_problem(await erase(node, token), 409, "last-administrator")
 
 
-@pytest.mark.parametrize("name", ["block", "unblock", "promote", "demote", "reset-password"])
+@pytest.mark.parametrize("name", ["block", "unblock", "end-sessions", "promote", "demote", "reset-password"])
 async def test_acts_are_for_administrators_and_on_users(node: Node, name: str) -> None:
     admin, token = await node.admin(), await node.user("alice")
     alice = (await (await node.get(ME, token)).json())["id"]

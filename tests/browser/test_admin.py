@@ -200,6 +200,12 @@ async def test_a_user_is_blocked_and_falls_out_elsewhere(
     await expect(theirs.locator(".toast", has_text="The password is changed.")).to_be_visible()
     await theirs.evaluate("() => { location.hash = '#/mine'; }")
     await expect(theirs.locator("main")).to_contain_text("Nothing is booked ahead.")
+    await page.reload()
+    await page.get_by_role("button", name="End sessions").click()
+    await expect(dialog(page)).to_contain_text("1 session will end.")
+    await send(page, "End sessions")
+    await theirs.evaluate("() => { location.hash = '#/history'; }")
+    await expect(theirs.locator("#login")).to_be_visible()
     await page.get_by_role("link", name="Audit").last.click()
     await expect(page.locator("[data-what=user-blocked]")).to_contain_text("admin blocked ann-blocked")
 

@@ -34,7 +34,7 @@ def deskraft(shell: Shell) -> Shell:
     return shell
 
 
-@pytest.mark.parametrize("name", ["block", "unblock", "promote", "demote"])
+@pytest.mark.parametrize("name", ["block", "unblock", "end-sessions", "promote", "demote"])
 def test_an_act_is_on_the_user_of_that_login(deskraft: Shell, node: FakeNode, name: str) -> None:
     node.on(f"GET {USERS}", ok({"items": [{**ANN, "id": "u-2", "login": "annie2"}, ANN], "next": None}))
     node.on(f"POST {USERS}/u-1/{name}", ok({}))

@@ -32,6 +32,7 @@ from statemachine.limits import MAX_CELL
 from statemachine.people_commands import (
     ChangePassword,
     EndSessions,
+    EndSessionsOf,
     EraseAccount,
     LogIn,
     ResetPassword,
@@ -176,7 +177,9 @@ def administrator(
         return ("block", SetBlocked(user_id, not blocked)), ()
     if roll < 0.19:
         return ("reset", ResetPassword(dice.choice(regulars), f"one-time-{name}")), ()
-    if roll < 0.24:
+    if roll < 0.21:
+        return ("end-sessions", EndSessionsOf(dice.choice(regulars))), ()
+    if roll < 0.25:
         if person.id != HEAD:
             return None, ()
         return ("role", SetRole(DEPUTY, "user" if state.users[DEPUTY].role == "admin" else "admin")), ()

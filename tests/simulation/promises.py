@@ -18,6 +18,7 @@ from statemachine.events import (
     Event,
     SeatBooked,
     SeatRevised,
+    SessionEnded,
     SpaceRevised,
     WaiterPromoted,
     WaitingBegun,
@@ -270,7 +271,8 @@ def _sessions(acts: list[Act], events: list[tuple[Place, Event]]) -> list[str]:
     ends: list[tuple[Place, str]] = []
     resets: list[tuple[Place, str, bool]] = []  # whether a reset, or the change after it
     for place, event in events:
-        if isinstance(event, UserBlocked | PasswordReset):
+        by_administrator = isinstance(event, SessionEnded) and event.reason == "ended-by-administrator"
+        if isinstance(event, UserBlocked | PasswordReset) or by_administrator:
             ends.append((place, event.user_id))
         if isinstance(event, PasswordReset | PasswordChanged):
             resets.append((place, event.user_id, isinstance(event, PasswordReset)))

@@ -14,7 +14,7 @@ from statemachine.feeds import CloseCalendar, OpenCalendar
 from statemachine.notifications import addressee
 from statemachine.outbox_commands import ConfirmAddress, SetNotifications
 from statemachine.outbox_events import BookingReminded, NotificationsSet
-from statemachine.people_commands import NoteAct, ResetPassword, SetBlocked, SetRole
+from statemachine.people_commands import EndSessionsOf, NoteAct, ResetPassword, SetBlocked, SetRole
 from statemachine.records import CELL_MS, CELLS_PER_DAY, Planned, Together
 from statemachine.state import restore
 from tests.statemachine.builders import FREE_CELL, HOUR, HOUR_MS, OPEN_CELL, World
@@ -39,6 +39,7 @@ def do(world: World, user: str, command: Command) -> str:
 _acts: st.SearchStrategy[Command] = st.one_of(
     st.builds(SetBlocked, PEOPLE | st.just("nobody"), st.booleans()),
     st.builds(lambda user: ResetPassword(user, "hash-new"), PEOPLE | st.just("nobody")),
+    st.builds(EndSessionsOf, PEOPLE),
     st.builds(SetRole, PEOPLE, st.sampled_from(["user", "admin"])),
     st.builds(NoteAct, st.sampled_from(["backup", "transfer"]), st.just("n2"), st.just("")),
 )

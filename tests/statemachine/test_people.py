@@ -23,6 +23,7 @@ from statemachine.feed import BEGINNING
 from statemachine.people_commands import (
     ChangePassword,
     EndSessions,
+    EndSessionsOf,
     EraseAccount,
     LogIn,
     NoteAct,
@@ -159,10 +160,27 @@ def test_roles_change_and_the_last_administrator_stays() -> None:
     same(world)
 
 
+def test_an_administrator_logs_a_user_out_everywhere() -> None:
+    """They may come in again; when there is nothing to end there is no record."""
+    world = World()
+    world.do(log_in("ann", "t1"), scope="login:ann")
+    assert world.do(EndSessionsOf("ann"), session="s-root").ok
+    assert [event.reason for _, event in world.applied.events if isinstance(event, SessionEnded)] == [
+        "ended-by-administrator"
+    ] * 2
+    assert world.state.user_sessions("ann") == []
+    assert world.do(EndSessionsOf("ann"), session="s-root").ok
+    assert [(each.what, each.subject) for each in world.state.audit] == [("sessions-ended", "ann")]
+    assert world.do(log_in("ann", "t2"), scope="login:ann").ok
+    assert world.do(EndSessionsOf("root"), session="s-root").ok, "oneself too"
+    assert world.do(NoteAct("a", "b", "c"), session="s-root").code == "unauthenticated"
+
+
 @pytest.mark.parametrize(
     "command",
     [
         SetBlocked("bob", blocked=True),
+        EndSessionsOf("bob"),
         ResetPassword("bob", "h"),
         SetRole("bob", "admin"),
         NoteAct("a", "b", "c"),
@@ -378,6 +396,7 @@ def _commands() -> st.SearchStrategy[Command]:
         st.builds(ChangePassword, _HASHES, st.just("newer")),
         st.builds(EndSessions, st.sampled_from(["", "t1", "t2", "s-ann"])),
         st.builds(SetBlocked, _PEOPLE, st.booleans()),
+        st.builds(EndSessionsOf, _PEOPLE),
         st.builds(ResetPassword, _PEOPLE, st.just("newer")),
         st.builds(SetRole, _PEOPLE, st.sampled_from(["user", "admin"])),
         st.builds(EraseAccount, _HASHES),

@@ -53,13 +53,11 @@ async function person(container, id) {
       await draw();
     }, danger ? "danger" : "");
     const post = (name) => async () => (await ask("POST", pathOf(id, name))).body || true;
-    /** Whoever is blocked is logged out everywhere, and may then come in again; should the second step fail, the page shows that they are blocked. */
-    const endSessions = async () => { await ask("POST", pathOf(id, "block")); await ask("POST", pathOf(id, "unblock")); return true; };
     fill(body, 
       el("section", { class: "card" }, el("p", { text: t("since", { when: here(who.created_at), ...values }) }),
         el("div", { class: "row" },
           who.blocked_at ? act("unblock", post("unblock")) : act("block", post("block"), true), act("reset", post("reset-password")),
-          who.role === "admin" ? act("demote", post("demote")) : act("promote", post("promote")), who.sessions > 0 && act("endSessions", endSessions)),
+          who.role === "admin" ? act("demote", post("demote")) : act("promote", post("promote")), who.sessions > 0 && act("endSessions", post("end-sessions"))),
         user()?.id === id && el("p", { class: "warn", text: t("yourself") })),
       el("section", { class: "card" }, el("h2", { text: t("bookings") }),
         page.items.length ? el("ul", { class: "admin-list" }, ...page.items.map((each) => booking(each, who, draw))) : el("p", { text: t("noBookings") })));
