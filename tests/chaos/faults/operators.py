@@ -36,10 +36,11 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 @contextlib.asynccontextmanager
 async def operator(at: Field) -> AsyncIterator[Client]:
-    """An administrator who has logged in."""
+    """An administrator who has logged in, and logs out: a person has 50 sessions at most, and the oldest makes room."""
     async with Client(at.cluster.urls, random=random.Random(at.rng.random())) as client:
         await patiently(lambda: client.login(ADMIN_LOGIN, ADMIN_PASSWORD))
         yield client
+        await patiently(client.logout)
 
 
 async def replace(at: Field, seconds: float) -> None:
