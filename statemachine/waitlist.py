@@ -5,7 +5,8 @@ the same entry, before anything else can be decided. Nobody can be quicker than 
 
 **Order.** Who waited first is asked first; the order is that of the log, so every member promotes the same person. Somebody
 whose wish does not fit what became free, or whom a policy forbids the booking at that moment, keeps their place and is
-passed over. Who joins the line while the place is free gets it at once.
+passed over. Who joins the line while the place is free gets it at once, unless somebody ahead of them may have it by now: what forbade it
+(a quota, a block) may be over.
 
 **An end.** Waiting ends when its time begins: by itself (`due.py`). A wish that no longer fits the hours of its space is passed over, and
 its owner is shown that it is outdated (`refitting.py`).
@@ -61,7 +62,10 @@ def join_waitlist(tables: Tables, entry: Entry, envelope: Envelope, command: Joi
             tables.drop_waiter(other)  # what is kept only to be looked at makes room
     position = entry.record(WaitingBegun(waiter, entry.now_ms))
     tables.put_waiter(waiter)
-    serve(tables, entry, waiter)
+    around = tables.waiting_around(want.space_id, want.start_cell, waiter.end_cell)
+    for each in sorted(around, key=lambda each: each.place_in_line):
+        if rivals(waiter, each):  # itself, too
+            serve(tables, entry, each)
     return Outcome("ok", entry.index, position, tables.waiters[waiter.id])
 
 

@@ -150,15 +150,20 @@ def free_url() -> str:
 @asynccontextmanager
 async def fake_node() -> AsyncIterator[FakeNode]:
     """A fake node that listens on a free loopback port."""
-    url = free_url()
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     node = FakeNode(url)
     node.on("GET /api/v1/cluster", ok(cluster("n1", [url.removeprefix("http://")])))
     application = web.Application()
     application.router.add_route("*", "/{rest:.*}", node.handle)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", int(url.rpartition(":")[2])).start()
+    await web.SockSite(runner, listening).start()
     try:
         yield node
     finally:
+        # A connection that was accepted in the turn before its server closes is left open by Python 3.11 (`Server._attach` asserts that the
+        # server serves, after the transport has taken the socket). So none is accepted any more, and those that were become connections first.
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)
         await runner.cleanup()

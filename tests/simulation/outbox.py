@@ -45,6 +45,7 @@ class Sinks:
         self._world = world
         self.rng = stream(world.seed, "sinks")
         self.heard: list[tuple[str, Place, Event]] = []
+        self._told = 0  # how many of these there were when it was last asked whether there are more
         self._modes = dict.fromkeys(KINDS, "well")
         self._tokens = 0
 
@@ -86,6 +87,16 @@ class Sinks:
         if self.rng.random() < LOST_ANSWER_SHARE and action.flight.attempt == 1 and not self._world.calm:
             return TIME_LIMIT_SECONDS, Retry("hangs")
         return soon, Delivered()
+
+    def catching_up(self) -> bool:
+        """Whether a sink has yet to hear of something, and some did hear of something since this was asked before."""
+        before, self._told = self._told, len(self.heard)
+        leaders = (
+            n.core.state for n in self._world.nodes.values() if n.core is not None and n.core.guard.leading
+        )
+        state = next(leaders, None)
+        behind = state is not None and any(sink.cursor != state.feed.last for sink in state.sinks.values())
+        return behind and self._told > before
 
     def judge(self) -> None:
         """After the calm. Raises ViolationError."""

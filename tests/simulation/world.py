@@ -48,6 +48,7 @@ from tests.simulation.witness import Witness
 __all__ = ["Operation", "Settings", "ViolationError", "World"]
 
 
+CATCH_UP_SECONDS = 5.0  # longer than any pause of an outbox after the faults
 LOOKS_IN_A_LONG_TURN = 6  # at the clock, over which the time that it takes is spread
 
 
@@ -178,7 +179,13 @@ class World:
         self.faults.start(self.plan)
         self.timeline.run_until(self.settings.fault_seconds)
         self._end_faults()
-        self.timeline.run_until(self.settings.fault_seconds + self.settings.calm_seconds)
+        end = self.settings.fault_seconds + self.settings.calm_seconds
+        self.timeline.run_until(end)
+        while (
+            self.sinks.catching_up()
+        ):  # a receiver that was away for long has more to hear than fits into the calm
+            end += CATCH_UP_SECONDS
+            self.timeline.run_until(end)
         self.judge.end()
         self.witness.judge()
         self.readers.judge(

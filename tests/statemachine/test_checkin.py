@@ -214,5 +214,7 @@ def test_nobody_is_released_who_came_and_everybody_who_did_not(
         for booking_id in over:
             del due[booking_id]
             ended = world.state.bookings[booking_id].end_cell * 300_000 <= world.state.now_ms
-            assert ended or not minutes, f"{booking_id} should have been released"  # what is over is completed
+            assert ended or not minutes, (
+                f"{booking_id} should have been released"
+            )  # what is over is completed
         rested(world)

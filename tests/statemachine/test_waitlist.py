@@ -10,6 +10,7 @@ from statemachine import due, limits, waitlist
 from statemachine.commands import BookSeat, JoinWaitlist, LeaveWaitlist, MoveBooking, encode_batch
 from statemachine.events import BookingCancelled, SeatBooked, WaiterPromoted, WaitingBegun, WaitingEnded
 from statemachine.outcomes import Outcome
+from statemachine.people_commands import SetBlocked
 from statemachine.state import restore
 from statemachine.waiters import Waiter
 from tests.statemachine.builders import FREE_CELL, HOUR, HOUR_MS, World
@@ -55,6 +56,21 @@ def test_the_cancelling_entry_serves_the_line() -> None:
     assert world.state.waiters["w1"].status == "promoted"
     assert [step.kind for step in world.state.history_of(booking)] == ["promoted"]
     assert world.book("b3", user="bob").code == "seat-taken", "there was no gap"
+    rested(world)
+
+
+def test_nobody_joins_ahead_of_who_may_have_it_by_now() -> None:
+    """A place stayed free because who waits for it was not let have it; that is over when somebody else joins."""
+    world = World()
+    world.booked("b1", user="bob")
+    join(world, "w1")
+    assert world.do(SetBlocked("ann", blocked=True), session="s-root").ok
+    world.cancel("b1", user="bob")
+    assert world.state.waiters["w1"].status == "waiting"
+    assert world.do(SetBlocked("ann", blocked=False), session="s-root").ok
+    assert waiting(join(world, "w2", user="bob")).status == "waiting"
+    assert world.state.waiters["w1"].status == "promoted"
+    assert world.state.bookings["b-w1"].user_id == "ann"
     rested(world)
 
 
