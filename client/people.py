@@ -226,7 +226,7 @@ class People:
         """Let a user in again."""
         await self._act(user_id, "unblock")
 
-    async def end_sessions_of(self, user_id: str) -> None:
+    async def end_sessions(self, user_id: str) -> None:
         """Log a user out everywhere; they may log in again."""
         await self._act(user_id, "end-sessions")
 
@@ -271,7 +271,7 @@ class BlockingPeople(Blocking):
     find = call(People.find)
     block = call(People.block)
     unblock = call(People.unblock)
-    end_sessions_of = call(People.end_sessions_of)
+    end_sessions = call(People.end_sessions)
     promote = call(People.promote)
     demote = call(People.demote)
     reset_password = call(People.reset_password)

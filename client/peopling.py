@@ -258,9 +258,9 @@ def list_bookings(who: str, when: str) -> None:
         drawing.draw_bookings(drawing.console(), found, spaces)
 
 
-def _act(name: str, told: str, explanation: str, method: str = "") -> None:
+def _act(name: str, told: str, explanation: str) -> None:
     async def work(client: Client, who: str) -> None:
-        await getattr(client.people, method or name)(await client.people.find(who))
+        await getattr(client.people, name.replace("-", "_"))(await client.people.find(who))
 
     @click.argument("who", type=completing.USER)
     @invocation.everywhere
@@ -274,12 +274,7 @@ def _act(name: str, told: str, explanation: str, method: str = "") -> None:
 
 _act("block", "{} is blocked; all sessions have ended.", "Keep WHO out, from now on and everywhere.")
 _act("unblock", "{} can log in again.", "Let WHO in again.")
-_act(
-    "end-sessions",
-    "{} is logged out everywhere.",
-    "Log WHO out everywhere; they may log in again.",
-    "end_sessions_of",
-)
+_act("end-sessions", "{} is logged out everywhere.", "Log WHO out everywhere; they may log in again.")
 _act("promote", "{} is an administrator.", "Make WHO an administrator.")
 _act(
     "demote",

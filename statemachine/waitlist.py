@@ -6,7 +6,7 @@ the same entry, before anything else can be decided. Nobody can be quicker than 
 **Order.** Who waited first is asked first; the order is that of the log, so every member promotes the same person. Somebody
 whose wish does not fit what became free, or whom a policy forbids the booking at that moment, keeps their place and is
 passed over. Who joins the line while the place is free gets it at once, unless somebody ahead of them may have it by now: what forbade it
-(a quota, a block) may be over.
+(a quota, a block) may be over. A place that stays free because none of those who wait for it may have it can be booked by anybody.
 
 **An end.** Waiting ends when its time begins: by itself (`due.py`). A wish that no longer fits the hours of its space is passed over, and
 its owner is shown that it is outdated (`refitting.py`).

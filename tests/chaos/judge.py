@@ -22,7 +22,8 @@ from pathlib import Path
 import aiohttp
 
 from tests.chaos.faults import Struck
-from tests.chaos.people import ATTEMPT_SECONDS, Call, RawPerson, Storm
+from tests.chaos.people import ATTEMPT_SECONDS, Call, Storm
+from tests.chaos.speaking import RawPerson
 from tests.checking.history import Listed, Operation, ReadUser
 from tests.checking.linearizability import check_history
 from tests.checking.sessions import check_sessions

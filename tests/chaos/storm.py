@@ -33,8 +33,9 @@ from tests.chaos.faults.stage import Stage, keep_mounts_to_ourselves
 from tests.chaos.hearing import CATCH_UP_SECONDS, Receiver, hearing
 from tests.chaos.packets import HERE, live_apart, spaces_for
 from tests.chaos.packets import missing as missing_spaces
-from tests.chaos.people import SPACE_RULES, Diary, LibraryPerson, Person, RawPerson, Storm
+from tests.chaos.people import SPACE_RULES, Diary, Person, Storm
 from tests.chaos.report import write_report
+from tests.chaos.speaking import LibraryPerson, RawPerson
 from tests.chaos.wires import Network, on_wires
 from tests.integration.cluster import ProcessCluster, free_ports, running_cluster
 
@@ -160,7 +161,7 @@ async def _report_progress(storm: Storm, at: Field, until: float) -> None:
 
 @asynccontextmanager
 async def _cluster_of(
-    plan: Plan, folder: Path, stage: Stage, receiver: Receiver
+    plan: Plan, ids: list[str], folder: Path, stage: Stage, receiver: Receiver
 ) -> AsyncIterator[tuple[ProcessCluster, Network]]:
     """Members that run, and the network between them and before them."""
     often = SNAPSHOT_ENTRIES if plan.seconds <= LONG_SECONDS else LONG_SNAPSHOT_ENTRIES
@@ -172,7 +173,7 @@ async def _cluster_of(
         async with start(under_of=lambda _: stage.under) as cluster, on_wires(cluster) as network:
             yield cluster, network
         return
-    with spaces_for([f"n{number + 1}" for number in range(plan.members)]) as spaces:
+    with spaces_for(ids) as spaces:
         under = {member: (*space.enter, *stage.under) for member, space in spaces.of.items()}
         async with start(under_of=under.__getitem__, hosts=spaces.hosts) as cluster:
             yield cluster, spaces.network(cluster)
@@ -190,7 +191,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
     async with contextlib.AsyncExitStack() as stack:
         stage = stack.enter_context(stage_for(folder, ids, plan.faults))
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        cluster, network = await stack.enter_async_context(_cluster_of(plan, folder, stage, receiver))
+        cluster, network = await stack.enter_async_context(_cluster_of(plan, ids, folder, stage, receiver))
         at = Field(cluster, network, rng, receiver=receiver, stage=stage)
         storm.up = at.up
         urls = {node.id: network.api_url(node.id) for node in cluster}

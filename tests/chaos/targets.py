@@ -54,6 +54,10 @@ class Bound:
     median_ms: float
     max_ms: float
 
+    def met(self, seen: dict[str, Any]) -> bool:
+        """By a spread in milliseconds."""
+        return bool(seen["median_ms"] <= self.median_ms and seen["max_ms"] <= self.max_ms)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -182,10 +186,7 @@ async def measure(case: Case, members: int, rounds: int, seed: int) -> dict[str,
             print(f"  {number + 1} of {rounds}: {shown}", flush=True)
         await at.calm()
     seen = {what: spread_ms(values) for what, values in at.seen.items()}
-    met = not (case.gentle and at.failed) and all(
-        seen[bound.what]["median_ms"] <= bound.median_ms and seen[bound.what]["max_ms"] <= bound.max_ms
-        for bound in case.bounds
-    )
+    met = not (case.gentle and at.failed) and all(bound.met(seen[bound.what]) for bound in case.bounds)
     return {
         "title": case.title,
         "rounds": rounds,
@@ -221,7 +222,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         for what in dict.fromkeys(what for row in rows if row for what in row["seen"]):
             bound = bounds.get(what)
             wanted = f"≤ {bound.median_ms:.0f} / – / {bound.max_ms:.0f}" if bound else ""
-            cells = [_cell(row, what) for row in rows]
+            cells = [_cell(row, what, bound) for row in rows]
             lines.append(f"| {case.title}: {what} | {wanted} | {' | '.join(cells)} |")
         if case.gentle and any(rows):
             cells = [f"{row['library_failed']} of {row['library_calls']:,}" if row else "" for row in rows]
@@ -232,13 +233,13 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, Any] | None, what: str) -> str:
+def _cell(row: dict[str, Any] | None, what: str, bound: Bound | None) -> str:
     if row is None:
         return ""
     seen = row["seen"][what]
-    return (
-        f"{seen['median_ms']:.0f} / {seen['p90_ms']:.0f} / {seen['max_ms']:.0f} ({seen['count']:,.0f} times)"
-    )
+    missed = "**missed:** " if bound is not None and not bound.met(seen) else ""
+    figures = f"{seen['median_ms']:.0f} / {seen['p90_ms']:.0f} / {seen['max_ms']:.0f}"
+    return f"{missed}{figures} ({seen['count']:,.0f} times)"
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

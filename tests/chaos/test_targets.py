@@ -32,9 +32,9 @@ def test_a_spread_is_in_milliseconds() -> None:
 
 
 def test_clusters_of_different_sizes_stand_side_by_side() -> None:
-    """A row for each thing that was seen, with what is to be reached."""
-    lines = table([_result(3, 81.4), _result(5, 99.0)]).splitlines()
+    """A row for each thing that was seen, with what is to be reached, and whether it was."""
+    lines = table([_result(3, 81.4), _result(5, 151.0)]).splitlines()
     assert lines[0] == "| What | To reach | 3 voters | 5 voters |"
     assert lines[2:] == [
-        "| SIGKILL of the leader: first write | ≤ 150 / – / 500 | 81 / 150 / 180 (50 times) | 99 / 150 / 180 (50 times) |"
+        "| SIGKILL of the leader: first write | ≤ 150 / – / 500 | 81 / 150 / 180 (50 times) | **missed:** 151 / 150 / 180 (50 times) |"
     ]

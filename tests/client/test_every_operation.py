@@ -89,7 +89,7 @@ METHODS = {
     "POST /api/v1/admin/users/{user_id}/block": how("people.block", "u1", command="user block"),
     "POST /api/v1/admin/users/{user_id}/unblock": how("people.unblock", "u1", command="user unblock"),
     "POST /api/v1/admin/users/{user_id}/end-sessions": how(
-        "people.end_sessions_of", "u1", command="user end-sessions"
+        "people.end_sessions", "u1", command="user end-sessions"
     ),
     "POST /api/v1/admin/users/{user_id}/promote": how("people.promote", "u1", command="user promote"),
     "POST /api/v1/admin/users/{user_id}/demote": how("people.demote", "u1", command="user demote"),

@@ -30,6 +30,10 @@ from tests.chaos import recorded
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+TOP_LEVEL = {
+    *(".ci", ".gitignore", "README.md", "cluster.yml", "pyproject.toml"),
+    *("api", "client", "docs", "node", "scripts", "statemachine", "tests"),
+}
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _TEST_NAME = re.compile(r"`((?:test_\w+\.py)?)::(\w+)`")
@@ -43,6 +47,14 @@ def anchors(text: str) -> set[str]:
     """The anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_top_level_holds_what_belongs_there() -> None:
+    """By what git knows; what a run leaves behind is ignored by it."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip(f"git does not tell: {listed.stderr.strip()}")
+    assert {line.partition("/")[0] for line in listed.stdout.splitlines()} == TOP_LEVEL
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -257,6 +257,23 @@ async def write_some(trio: Trio, count: int, prefix: str) -> None:
         assert (await trio.execute(node_id, register(f"{prefix}{number}", "x" * 8_000))).code == "malformed"
 
 
+async def test_a_snapshot_without_room_is_refused_in_words(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for one is told why there is none; the member goes on, and tells the room that is left."""
+    await trio.start()
+    await trio.born()
+    await trio.equal()
+    (member, *_) = trio.members.values()
+    monkeypatch.setattr(disk_module.RealDisk, "free_bytes", lambda _: 1 << 20)
+    with pytest.raises(
+        UnavailableError, match="the disk has 1 MiB left, and a snapshot waits until there are 64"
+    ):
+        await member.write_snapshot(5.0)
+    assert member.statistics().disk_free_bytes == 1 << 20
+    assert (await trio.execute(member.node_id, register("after"))).ok
+
+
 async def test_snapshots_are_written_and_old_files_go(snapshotting: Trio) -> None:
     """With the log they bound the disk; a restart from them has everything."""
     trio = snapshotting
