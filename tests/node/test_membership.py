@@ -9,7 +9,8 @@ import pytest
 
 from node import messages as m
 from node.core import Core
-from node.membership import Change, ChangeKind, Placed
+from node.greetings import REFUSED_SECONDS, Greetings, NoPlaceError
+from node.membership import Change, ChangeKind, Placed, judge
 from tests.node.harness import BIRTH, Table, real_clock_afterwards, register
 
 __all__ = ["real_clock_afterwards"]
@@ -224,6 +225,32 @@ def test_a_newcomer_is_not_stopped_by_one_who_lags_behind() -> None:
     assert table.run(5.0, lambda: "n5" in voters(core))
     table.heal()
     assert table.run(5.0, table.agreed)
+
+
+def test_one_who_has_it_in_its_log_outweighs_one_who_lags_behind() -> None:
+    """Seed 2011667530: the others had begun anew and did not know yet how much of their logs was committed."""
+    table, _ = founded(5)
+    table.isolate("n4")
+    table.crash("n5")
+    assert ask(table, "replace", "n5") == ""
+    table.wipe("n5")
+    core = table.seats["n5"].boot()
+    newest = table.core("n1").journal.placed
+    stale = table.core("n4").applied_placed
+    assert newest.index > stale.index
+    behind = judge(stale, stale, core.introduction(), followed=True)
+    assert (behind.code, behind.final, behind.index) == ("other-disk", True, stale.index)
+    vouching = judge(newest, stale, core.introduction(), followed=False)
+    assert (vouching.code, vouching.index) == ("", newest.index)
+    for order in ([behind, vouching], [vouching, behind]):
+        greetings = Greetings()
+        for verdict in order:
+            greetings.note(verdict, 0.0)
+        greetings.look(core, 2 * REFUSED_SECONDS)
+    alone = Greetings()
+    alone.note(behind, 0.0)
+    with pytest.raises(NoPlaceError, match="by another disk"):
+        alone.look(core, 2 * REFUSED_SECONDS)
 
 
 # Adding.
