@@ -280,7 +280,7 @@ class _Dialling:
                 finally:
                     deadline.cancel()
                     link.abort()
-                self._look_back(link.verdict)
+                self._look_back(link.verdict, in_time=asyncio.get_running_loop().time() < deadline.when())
             await asyncio.sleep(self._pause_seconds())
 
     async def _dial(self) -> DialledLink | None:
@@ -311,14 +311,16 @@ class _Dialling:
         if link.verdict is None:
             link.abort()
 
-    def _look_back(self, verdict: Verdict | None) -> None:
-        """What came of the last connection."""
+    def _look_back(self, verdict: Verdict | None, *, in_time: bool) -> None:
+        """What came of the last connection, which ended before or after HANDSHAKE_SECONDS."""
         where = (self._peer_id, *self.address)
         if verdict is None:
             self._silent += 1
             if self._silent & (self._silent - 1) == 0:
                 log.warning(
-                    "%s (%s:%d) closed our handshake %d times: are cluster and secret_file the same there?",
+                    "%s (%s:%d) closed our handshake, %d without an answer by now: are cluster and secret_file the same there?"
+                    if in_time
+                    else "%s (%s:%d) leaves our handshake open, %d without an answer by now: does it hang, or is the way there cut?",
                     *where,
                     self._silent,
                 )

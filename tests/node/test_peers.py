@@ -63,6 +63,31 @@ async def test_who_does_not_belong_gets_no_link(net: Net, lines: list[str], clus
     assert not other.received
 
 
+@pytest.mark.parametrize(
+    ("closes", "words"), [(True, "closed our handshake"), (False, "leaves our handshake open")]
+)
+async def test_who_hangs_is_told_from_who_closes(
+    net: Net, caplog: pytest.LogCaptureFixture, closes: bool, words: str
+) -> None:
+    """An operator should not look for a secret that differs when a process hangs, or packets get lost."""
+    kept: list[asyncio.StreamWriter] = []
+
+    async def listener(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kept.append(writer)
+        if closes:
+            writer.close()
+
+    server = await asyncio.start_server(listener, *net.addresses["n1"])
+    two = await net.end("n2")
+    await until(lambda: words in caplog.text)
+    assert caplog.text.count("our handshake") == caplog.text.count(words)
+    await two.close()
+    for writer in kept:
+        writer.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_hello_for_another_member_is_of_no_use(net: Net) -> None:
     """Somebody in the middle passes a true hello on to a third member: it is not the one addressed, and stays silent."""
     await net.end("n3")
