@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import IO
 
 from environment import PYTHON, ROOT, VENV, SetupError, ensure, ensure_program
@@ -91,11 +92,14 @@ class _Seeds:
     def __init__(self, output: IO[str]) -> None:
         self._output = output
         command = [str(PYTHON), "-m", "tests.simulation.campaign", "--seeds", str(FRESH_SEEDS), "--minimise"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - our own module
-        if hasattr(
-            os, "SCHED_IDLE"
-        ):  # Linux; the processes that it starts inherit this. Elsewhere it shares the cores
+        self.process = subprocess.Popen(  # noqa: S603 - our own module
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        if hasattr(os, "SCHED_IDLE"):  # Linux; its own processes inherit this. Elsewhere it shares the cores
             os.sched_setscheduler(self.process.pid, os.SCHED_IDLE, os.sched_param(0))
+            # Idle counts within one session; between sessions, such as those of the nodes, their groups are weighed (sched(7)).
+            with suppress(OSError):  # no such groups, or a /proc that is read only: then it shares
+                Path(f"/proc/{self.process.pid}/autogroup").write_text("19", encoding="ascii")
 
     def shown_to_the_end(self) -> bool:
         """Show what it says until it ends; whether nothing was violated."""
