@@ -25,7 +25,7 @@ from node.changes import NOT_LEADER, Changes, admitted
 from node.clock import ClusterClock
 from node.digests import CHECKPOINT_EVERY, Digests
 from node.effects import Answer, Changed, Effect, Fail, ReadReady, Send, without_overtaken
-from node.election import Elections
+from node.election import CAMPAIGN_SECONDS, Elections
 from node.engine import Peer
 from node.greetings import Greetings
 from node.guard import Guard
@@ -43,6 +43,7 @@ EXPIRE_SECONDS = 0.05  # how often commands past their deadline are looked for
 LINK_SILENCE_SECONDS = 1.5  # a peer that sent nothing for so long is not reachable
 APPLY_COMMANDS_PER_STEP = 500  # then the driver gets a turn
 MAX_ENTRIES_IN_FLIGHT = 2  # proposed and not yet applied; more waits and shares the next entry
+HEIR_SECONDS = CAMPAIGN_SECONDS[1]  # by then a campaign is won or lost
 TRIM_BEHIND_ENTRIES = 2_000  # kept in memory behind a snapshot, so that a short absence needs no snapshot
 
 
@@ -113,6 +114,9 @@ class Core:
         self._heartbeat_at = 0.0
         self._expire_at = 0.0
         self._was_leading = False
+        self._asked_to_lead: dict[
+            str, float
+        ] = {}  # in this term of ours: who was asked to take over, and when
         self.digests = Digests(self)
         self.receipts = Receipts(applied_index, state.digest)
         self.entries_applied = 0
@@ -483,6 +487,7 @@ class Core:
         if self.guard.leading == self._was_leading:
             return
         self._was_leading = self.guard.leading
+        self._asked_to_lead.clear()
         if not self._was_leading:
             self.guard.needs_snapshot.clear()
             self.leader_reads.abandon()
@@ -524,12 +529,30 @@ class Core:
     # Handing leadership over, snapshots, rebuilding.
 
     def transfer_leadership(self, to: str | None = None) -> bool:
-        """Ask a follower (the most caught-up one) to take over; False when it lacks something yet. Call while `draining`."""
+        """Ask a follower to take over; False when all lack something yet. Call again and again while `draining`.
+
+        One at a time: several candidates of one term may split the votes of five. Who has not taken over HEIR_SECONDS later is
+        passed over while there are others.
+        """
         if not self.guard.leading or self.queue:
             return False
+        if to is not None:
+            return self._asks_to_lead(to)
+        now = self._monotonic()
+        heirs = [peer_id for peer_id in self.guard.engine.shown() if self.counts(peer_id)]
+        heirs.sort(key=lambda peer_id: self._asked_to_lead.get(peer_id, float("-inf")))
+        if heirs and now - self._asked_to_lead.get(heirs[-1], float("-inf")) < HEIR_SECONDS:
+            return self._asks_to_lead(heirs[-1])
+        for peer_id in heirs:
+            if self._asks_to_lead(peer_id):
+                self._asked_to_lead[peer_id] = now
+                return True
+        return False
+
+    def _asks_to_lead(self, peer_id: str) -> bool:
         accepted: list[bool] = []
         self.guard.engine.transferLeadership(
-            None if to is None else Peer(to), lambda _result, error: accepted.append(error == 0)
+            Peer(peer_id), lambda _result, error: accepted.append(error == 0)
         )
         return accepted == [True]
 

@@ -346,6 +346,50 @@ def test_handing_over() -> None:
     assert all(outcome.ok for seat in table.seats.values() for outcome in seat.answers.values())
 
 
+def test_leadership_is_offered_to_one_at_a_time() -> None:
+    """Their answers come in one after the other; were each of them asked at once, three could split the votes of five."""
+    table = Table(5)
+    leader = table.born()
+    leader.draining = True
+    table.hold = lambda _a, _b, message: isinstance(message, m.AppendAnswer | m.TimeoutNow)
+    leader.guard.engine.propose(b"junk")
+    table.run(0.01)
+    for answer in [item for item in table.held if isinstance(item[2], m.AppendAnswer)]:
+        table.deliver(answer)
+        assert leader.transfer_leadership()
+        table.seats[leader.node_id].step()
+    asked = [item for item in table.held if isinstance(item[2], m.TimeoutNow)]
+    assert len(asked) >= 4, "again and again"
+    assert len({peer_id for _, peer_id, _ in asked}) == 1
+    table.hold = lambda _a, _b, _message: False
+    table.wire.extend(asked)
+    assert table.run(0.05, lambda: not leader.guard.leading and table.leader() is not None)
+
+
+def test_who_does_not_take_leadership_over_is_passed_over() -> None:
+    """The first who is asked may hold its clock to be far off, and refuse."""
+    table = Table(3)
+    leader = table.born()
+    leader.draining = True
+    table.run(0.5)
+    table.hold = lambda _a, _b, message: isinstance(message, m.TimeoutNow)
+    assert leader.transfer_leadership()
+    table.seats[leader.node_id].step()
+    ((_, deaf, _),) = table.held
+    table.hold = lambda _a, b, message: b == deaf and isinstance(message, m.TimeoutNow)
+
+    def handed_over() -> bool:
+        leader.transfer_leadership()
+        table.seats[leader.node_id].step()
+        return not leader.guard.leading
+
+    assert table.run(0.5, handed_over)
+    table.run(0.5)
+    current = table.leader()
+    assert current is not None
+    assert current.node_id not in (leader.node_id, deaf)
+
+
 def test_leadership_is_not_handed_to_who_lacks_entries() -> None:
     """With no follower that has everything it stays, and it says so."""
     table = Table()
