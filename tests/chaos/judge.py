@@ -32,10 +32,8 @@ from tests.integration.raw import PASSWORD
 
 KEYS_ASKED_AGAIN = 200
 MORE_DESCRIPTORS = 64  # than before the storm: connections that idle
-MORE_MEMORY_BYTES = 192 << 20
-MEMORY_OF_A_WRITE_BYTES = (
-    1024  # on top: each key and its outcome are remembered for a day, events and bookings for longer
-)
+READY_AGAIN_SECONDS = 60.0  # after an hour's storm there is much to read
+MORE_MEMORY_BYTES = 192 << 20  # than the same member holds when it has just begun anew from its disk
 SESSIONS_AT_ONCE = 4
 LEADER_GONE = ("kill", "kill-leader", "kill-majority", "kill-all")
 LEADER_SILENT = ("pause", "isolate", "one-way")
@@ -171,28 +169,47 @@ def judge_history(operations: Sequence[Operation]) -> Verdict:
     return verdict
 
 
-def judge_members(cluster: ProcessCluster, before: dict[str, Footing], writes: int) -> list[str]:
-    """Logs, ends, descriptors and memory, which may grow by what has to be remembered of so many writes."""
+async def judge_members(
+    cluster: ProcessCluster, before: dict[str, Footing]
+) -> tuple[list[str], dict[str, list[int]]]:
+    """Logs, ends, descriptors and memory. What is wrong; and the MiB that each held before, after, and begun anew.
+
+    Bookings, keys and events are kept, so memory grows with them: what a member that begins anew needs is its state, the rest leaked.
+    """
     wrong = []
-    more_bytes = MORE_MEMORY_BYTES + MEMORY_OF_A_WRITE_BYTES * writes
     try:
         cluster.assert_no_traceback()
     except AssertionError as error:
         wrong.append(f"a log holds a traceback: {error}")
+    after = {}
     for node in cluster:
         if not node.alive:
             wrong.append(f"{node.id} ended by itself with status {node.exit_status}: {node.tail(5)}")
             continue
         now, then = footing(node), before[node.id]
+        after[node.id] = now
         if now.descriptors > then.descriptors + MORE_DESCRIPTORS:
             wrong.append(
                 f"{node.id} holds {now.descriptors} descriptors, {then.descriptors} before the storm"
             )
-        if now.memory_bytes > then.memory_bytes + more_bytes:
+    held = {}
+    for node in cluster:
+        if node.id not in after:
+            continue
+        status = await node.terminate()
+        if status != 0:
+            wrong.append(f"{node.id} ended with status {status} when it was asked to: {node.tail(5)}")
+        node.start()
+        await cluster.wait_until_ready([node], READY_AGAIN_SECONDS)
+        anew = footing(node).memory_bytes
+        if after[node.id].memory_bytes > anew + MORE_MEMORY_BYTES:
             wrong.append(
-                f"{node.id} holds {now.memory_bytes >> 20} MiB, {then.memory_bytes >> 20} before the storm"
+                f"{node.id} holds {after[node.id].memory_bytes >> 20} MiB, {anew >> 20} when it begins anew"
             )
-    return wrong
+        held[node.id] = [
+            size >> 20 for size in (before[node.id].memory_bytes, after[node.id].memory_bytes, anew)
+        ]
+    return wrong, held
 
 
 # Figures.

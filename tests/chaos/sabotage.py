@@ -65,10 +65,23 @@ def lost_keys() -> None:
     State.remember = lambda *_: None  # type: ignore[method-assign, assignment] - the defect
 
 
+def leak() -> None:
+    """Something is kept of every frame that is written, and never looked at again."""
+    kept: list[bytes] = []
+    submit = JournalWriter.submit
+
+    def leaky(self: JournalWriter, payload: bytes, max_index: int, preamble: bytes) -> int:
+        kept.append(b"x" * (1 << 20))
+        return submit(self, payload, max_index, preamble)
+
+    JournalWriter.submit = leaky  # type: ignore[method-assign] - the defect
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     "unsynced-journal": unsynced_journal,
     "stale-read": stale_read,
     "lost-keys": lost_keys,
+    "leak": leak,
 }
 
 

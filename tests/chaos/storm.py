@@ -229,11 +229,13 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         calls = list(storm.diary.calls)
         wrong += await judge.last_lists(cluster, storm, session, rng)
         wrong += heard.judge(storm.diary.operations)
-        wrong += judge.judge_members(cluster, before, sum(call.write for call in calls))
+        wrong_of_members, held = await judge.judge_members(cluster, before)
+        wrong += wrong_of_members
         verdict = judge.judge_history(storm.diary.operations)
         verdict.violations += wrong
         storm.diary.calls = calls
     figures = _figures(calls, at.struck) | heard.figures() | _pace(plan, storm.diary, until)
+    figures["memory_mib"] = held
     return Outcome(plan, began, ended, storm.diary, at.struck, sights, verdict, figures)
 
 

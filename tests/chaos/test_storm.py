@@ -22,6 +22,7 @@ STORMS = {  # what brings each defect to light
     "unsynced-journal": ("kill-all",),
     "stale-read": ("isolate", "one-way"),
     "lost-keys": ("kill-leader", "drop-clients"),
+    "leak": ("transfer",),
 }
 
 
