@@ -247,9 +247,7 @@ class Core:
 
     def judge(self, introduction: Introduction) -> Verdict:
         """Whether a member that dials us is let in."""
-        return judge(
-            self.journal.placed, self.applied_placed, introduction, followed=self.leader_id is not None
-        )
+        return judge(self.journal.placed, self.applied_placed, introduction)
 
     def introduced(self, peer_id: str, introduction: Introduction) -> None:
         """A member that was let in speaks to us from now on."""

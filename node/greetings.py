@@ -1,9 +1,9 @@
 """What the others say when this member dials them, and what follows when they do not want it.
 
 A member that was removed, or that comes back with another disk under the old name, is refused by everybody who has applied the
-configuration that says so. One refusal proves little: the one who refuses may lag behind a configuration that lets us in. So only the word of
-one who follows a leader counts, and a member stops when it has been refused for REFUSED_SECONDS by a configuration newer than any in
-which it knows its place, and nobody with one at least as new has let it in.
+configuration that says so. One refusal proves little: the one who refuses may lag behind a configuration that lets us in. So a member stops when
+it has been refused for REFUSED_SECONDS by a configuration newer than any in which it knows its place, and nobody with one at
+least as new has let it in.
 """
 
 from __future__ import annotations

@@ -232,19 +232,20 @@ class Introduction(Struct, frozen=True, array_like=True):
 
 
 class Verdict(Struct, frozen=True, array_like=True):
-    """`code` "" = welcome. `final` = by a committed configuration, and the judge follows a leader. `index`: of the one that says so."""
+    """`code` "" = welcome. `final` = by a committed configuration. `index` is that of the configuration that says so."""
 
     code: str
     final: bool
     index: int
 
 
-def judge(latest: Placed, applied: Placed, introduction: Introduction, *, followed: bool) -> Verdict:
+def judge(latest: Placed, applied: Placed, introduction: Introduction) -> Verdict:
     """Whether a listener lets that member in.
 
-    `latest` is the newest configuration in the listener's log, `applied` the newest it has applied; `followed`: it knows a leader.
-    Codes: `other-founding`, `not-a-member`, `other-disk`. Who has a place in either is let in: an uncommitted removal may yet be
-    undone, perhaps by the very member whom it names, when that one leads. (Whether it *counts* is asked of the latest alone.)
+    `latest` is the newest configuration in the listener's log, `applied` the newest it has applied. Codes: `other-founding`,
+    `not-a-member`, `other-disk`. Who has a place in either is let in: an uncommitted removal may yet be undone, perhaps by the very
+    member whom it names, when that one leads. (Whether it *counts* is asked of the latest alone.) Who has the newer configuration
+    in its log vouches with that: after a start it does not know yet how much of it is committed.
     """
     ours, theirs = applied.configuration, introduction
     if ours.founded and theirs.founding not in ("", ours.founding):
@@ -255,7 +256,7 @@ def judge(latest: Placed, applied: Placed, introduction: Introduction, *, follow
     if in_applied == "" or introduction.configuration_index > applied.index:
         # It may belong to a configuration that we have not heard of.
         return Verdict("", final=False, index=applied.index)
-    return Verdict(in_applied, final=followed, index=applied.index)
+    return Verdict(in_applied, final=True, index=applied.index)
 
 
 def _place_for(configuration: Configuration, introduction: Introduction) -> str:

@@ -238,9 +238,9 @@ def test_one_who_has_it_in_its_log_outweighs_one_who_lags_behind() -> None:
     newest = table.core("n1").journal.placed
     stale = table.core("n4").applied_placed
     assert newest.index > stale.index
-    behind = judge(stale, stale, core.introduction(), followed=True)
+    behind = judge(stale, stale, core.introduction())
     assert (behind.code, behind.final, behind.index) == ("other-disk", True, stale.index)
-    vouching = judge(newest, stale, core.introduction(), followed=False)
+    vouching = judge(newest, stale, core.introduction())
     assert (vouching.code, vouching.index) == ("", newest.index)
     for order in ([behind, vouching], [vouching, behind]):
         greetings = Greetings()

@@ -308,9 +308,9 @@ def test_a_restore_makes_the_members_of_a_new_cluster(backup: tuple[Path, World]
     assert one.index == restored.index and one.configuration.founding == restored.founding
     for seat in SEATS:  # a member of the old cluster, and one of another restore
         old = Introduction(seat.id, seat.incarnation, "f1", 2, seat.raft)
-        assert judge(one, one, old, followed=True).code == "other-founding"
+        assert judge(one, one, old).code == "other-founding"
         stranger = Introduction(seat.id, "0" * 32, "", 0, seat.raft)
-        assert judge(one, one, stranger, followed=True).code == "other-disk"
+        assert judge(one, one, stranger).code == "other-disk"
 
 
 def test_a_restore_touches_nothing_that_is_there(backup: tuple[Path, World], tmp_path: Path) -> None:
