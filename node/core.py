@@ -114,9 +114,7 @@ class Core:
         self._heartbeat_at = 0.0
         self._expire_at = 0.0
         self._was_leading = False
-        self._asked_to_lead: dict[
-            str, float
-        ] = {}  # in this term of ours: who was asked to take over, and when
+        self._asked_to_lead: dict[str, float] = {}  # when whom, in this term of ours
         self.digests = Digests(self)
         self.receipts = Receipts(applied_index, state.digest)
         self.entries_applied = 0

@@ -181,9 +181,8 @@ class World:
         self._end_faults()
         end = self.settings.fault_seconds + self.settings.calm_seconds
         self.timeline.run_until(end)
-        while (
-            self.sinks.catching_up()
-        ):  # a receiver that was away for long has more to hear than fits into the calm
+        # A receiver that was away for long has more to hear than fits into the calm.
+        while self.sinks.catching_up():
             end += CATCH_UP_SECONDS
             self.timeline.run_until(end)
         self.judge.end()
