@@ -1,7 +1,7 @@
 """A member with a planted defect: `python -m tests.chaos.sabotage DEFECT node …` is `deskraft node …` without one of its guards.
 
 A judge that has never found anything has proven nothing. Each of these breaks one promise in the way in which systems of this kind
-have broken it, and the storm of `test_storm` must turn red by it.
+have broken it, and the storm of `test_sabotage` must turn red by it.
 """
 
 from __future__ import annotations
