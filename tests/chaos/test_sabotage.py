@@ -26,9 +26,9 @@ class Trap(NamedTuple):
 
 
 TRAPS = {
-    "unsynced-journal": Trap(("kill-all",), "XX"),
-    "stale-read": Trap(("isolate", "one-way"), "XX"),
-    "lost-keys": Trap(("kill-leader", "drop-clients"), "XX"),
+    "unsynced-journal": Trap(("kill-all",), "There is no place for"),
+    "stale-read": Trap(("isolate", "one-way"), "There is no place for"),
+    "lost-keys": Trap(("kill-leader", "drop-clients"), "There is no place for"),
     "leak": Trap(("transfer",), "MiB, [0-9]+ when it begins anew"),
 }
 
