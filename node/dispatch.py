@@ -51,6 +51,7 @@ class Flight:
     event: Event
     subject: str
     attempt: int
+    revision: str  # of the sink when it began
 
 
 class Dispatch:
@@ -61,6 +62,7 @@ class Dispatch:
         self._rng = rng
         self._away_cap_seconds = away_cap_seconds
         self._turn = sink.turn
+        self._revision = sink.revision
         self._examined = sink.cursor
         self._passed = 0  # unwanted events since the cursor moved last
         self._ahead: dict[
@@ -95,7 +97,6 @@ class Dispatch:
         sink = state.sinks[self.sink_id]
         self._catch_up(sink, state.held[sink.id])
         if sink.state != "active":
-            self._gone = ""
             return []
         self._examine(state, sink, through, wants)
         starting: list[Flight] = []
@@ -114,7 +115,7 @@ class Dispatch:
                 subject
             )  # what comes behind waits, for a failure until it is settled; what came before does not
             if known is None:
-                starting.append(Flight(self.sink_id, place, event, subject, 1))
+                starting.append(Flight(self.sink_id, place, event, subject, 1, self._revision))
         self._flying.update({flight.place: flight for flight in starting})
         return starting
 
@@ -129,10 +130,13 @@ class Dispatch:
             busy.add(subject)
             row = held[place]
             if known is None and row.due_ms <= now_ms and len(starting) < room:
-                starting.append(Flight(self.sink_id, place, row.event, subject, row.attempts + 1))
+                flight = Flight(self.sink_id, place, row.event, subject, row.attempts + 1, self._revision)
+                starting.append(flight)
 
     def _catch_up(self, sink: Sink, held: dict[Place, Held]) -> None:
         """Forget what the state knows by now."""
+        if sink.revision != self._revision:  # disabled, resumed: both in one turn, perhaps
+            self._revision, self._gone = sink.revision, ""
         if sink.turn != self._turn:
             # Ours was applied, or another leader's: then ours never will be, and what we knew is tried again.
             for place in self._included:
@@ -179,7 +183,8 @@ class Dispatch:
             self._trouble = _line(result.why) or "away"
             self._width = 1
         elif isinstance(result, Gone):
-            self._gone = _line(result.why) or "gone"
+            if flight.revision == self._revision:  # of what the sink was before it says nothing
+                self._gone = _line(result.why) or "gone"
         else:
             self._away = 0
             self._trouble = ""

@@ -124,6 +124,8 @@ def _fresh_seeds() -> Iterator[_Seeds]:
 
 
 if __name__ == "__main__":
+    # Who starts this in the background may have told it to ignore Ctrl-C; tests send that signal to their own processes, which inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

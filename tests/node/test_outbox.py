@@ -131,6 +131,27 @@ def test_a_sink_that_is_gone_is_left_alone_until_it_is_enabled() -> None:
     assert desk.heard == [("hook", place)]
 
 
+def test_a_sink_that_is_enabled_at_once_stays_enabled() -> None:
+    """Before the outbox has looked again, and with an attempt of before that ends with the same answer afterwards."""
+    world = with_hooks("hook")
+    desk = Desk(world)
+    book(world)
+    desk.run(1)
+    places = [book(world), book(world)]
+    desk.answer = lambda delivery: HANGS if delivery.place == places[1] else Gone("HTTP 410")
+    while world.state.sinks["hook"].state == "active":
+        desk.turn()
+    assert [(flight.place, type(result)) for _, flight, result in desk.pending] == [(places[1], Retry)]
+    late = desk.pending.pop()[1]
+    assert world.do(SetSink("hook", "active"), session="s-root").ok
+    desk.answer = lambda _: Delivered()
+    desk.turn()
+    desk.outbox.delivered(late, Gone("HTTP 410"), desk.now)
+    desk.run(1)
+    assert world.state.sinks["hook"].state == "active"
+    assert desk.heard[1:] == [("hook", place) for place in places]
+
+
 def test_a_dead_sink_delays_no_other_and_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One hangs, one fails every event, one is away, one is well: that one hears everything at once."""
     monkeypatch.setattr(dispatch_module, "MAX_HELD_EVENTS", 20)
