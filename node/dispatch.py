@@ -63,6 +63,7 @@ class Dispatch:
         self._away_cap_seconds = away_cap_seconds
         self._turn = sink.turn
         self._revision = sink.revision
+        self._erasures = -1  # of accounts, when events were looked at last
         self._examined = sink.cursor
         self._passed = 0  # unwanted events since the cursor moved last
         self._ahead: dict[
@@ -95,6 +96,10 @@ class Dispatch:
     def look(self, state: State, through: int, wants: Wants, now_ms: int, now: float) -> list[Flight]:
         """What to start now. Events of entries after `through` are left alone: the caller cannot vouch for them yet."""
         sink = state.sinks[self.sink_id]
+        if state.feed.erasures != self._erasures:  # who is erased is named no more, and has another subject
+            self._erasures = state.feed.erasures
+            self._ahead.clear()
+            self._examined, self._passed, self._held_known = sink.cursor, 0, (-1, -1)
         self._catch_up(sink, state.held[sink.id])
         if sink.state != "active":
             return []
@@ -114,7 +119,7 @@ class Dispatch:
             busy.add(
                 subject
             )  # what comes behind waits, for a failure until it is settled; what came before does not
-            if known is None:
+            if known is None and place not in self._flying:
                 starting.append(Flight(self.sink_id, place, event, subject, 1, self._revision))
         self._flying.update({flight.place: flight for flight in starting})
         return starting
@@ -129,7 +134,8 @@ class Dispatch:
                 continue
             busy.add(subject)
             row = held[place]
-            if known is None and row.due_ms <= now_ms and len(starting) < room:
+            due = known is None and place not in self._flying and row.due_ms <= now_ms
+            if due and len(starting) < room:
                 flight = Flight(self.sink_id, place, row.event, subject, row.attempts + 1, self._revision)
                 starting.append(flight)
 

@@ -47,13 +47,16 @@ END_OF_ENTRY = 2**31 - 1  # as a position: after all events of its entry
 class Feed:
     """Appended to by `apply` alone; read by everybody else, in between."""
 
-    __slots__ = ("_rows", "is_open", "last", "lost_through")
+    __slots__ = ("_rows", "erasures", "is_open", "last", "lost_through")
 
     def __init__(self) -> None:
         self._rows: Pages[Told] = Pages()
         self.lost_through: Place = BEGINNING
         self.last: Place | None = None  # of the newest event that is kept
         self.is_open = False  # whether what happens is kept: see `begin`
+        self.erasures = (
+            0  # calls of `forget` on this member: events that somebody holds on to may name people no more
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -115,6 +118,7 @@ class Feed:
 
     def forget(self, user_id: str) -> None:
         """Take a user out of what is kept. Looks at all of it: accounts are erased once, and with a password's check."""
+        self.erasures += 1
 
         def change(told: Told) -> Told:
             event = told[2]

@@ -32,7 +32,7 @@ from tests.integration.raw import PASSWORD
 
 KEYS_ASKED_AGAIN = 200
 MORE_DESCRIPTORS = 64  # than before the storm: connections that idle
-READY_AGAIN_SECONDS = 180.0  # after an hour's storm there is much to read
+READY_AGAIN_SECONDS = 60.0  # after an hour's storm there is much to read
 MORE_MEMORY_BYTES = 192 << 20  # than when it has just begun anew from its disk; 45 MiB after an hour
 SESSIONS_AT_ONCE = 4
 LEADER_GONE = ("kill", "kill-leader", "kill-majority", "kill-all")

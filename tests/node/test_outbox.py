@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node import dispatch as dispatch_module
+from node.cloudevents import story_of
 from node.couriers import Delivered, Delivery, Gone, Rejected, Result, Retry
 from node.dispatch import LAZY_EVENTS, MAX_AHEAD, MAX_ATTEMPTS, MAX_WIDTH
 from node.outbox import Abandon, Outbox
 from statemachine import outbox as rules
 from statemachine.limits import MAX_HELD_EVENTS
 from statemachine.outbox_commands import ReplayLetters, SetSink
+from statemachine.people_commands import EraseAccount
 from tests.node.outbox_world import HANGS, Desk, book, misordered, wanted, with_hooks
 
 
@@ -150,6 +152,25 @@ def test_a_sink_that_is_enabled_at_once_stays_enabled() -> None:
     desk.run(1)
     assert world.state.sinks["hook"].state == "active"
     assert desk.heard[1:] == [("hook", place) for place in places]
+
+
+def test_who_has_been_erased_is_named_to_no_sink_any_more() -> None:
+    """Not even to one that was away meanwhile, whose events have been looked at."""
+    world = with_hooks("hook")
+    places = [book(world) for _ in range(3)]
+    desk = Desk(world, lambda _: Retry("no route", away=True))
+    desk.run(1)
+    assert world.do(EraseAccount("hash-ann"), session="s-ann").ok
+    named: list[str] = []
+
+    def answer(delivery: Delivery) -> Result:
+        named.extend(story_of(delivery.event).users)
+        return Delivered()
+
+    desk.answer = answer
+    desk.run(80)
+    assert [place for _, place in desk.heard[:3]] == places
+    assert named == []
 
 
 def test_a_dead_sink_delays_no_other_and_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

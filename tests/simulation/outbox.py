@@ -46,6 +46,10 @@ class Sinks:
         self._world = world
         self.rng = stream(world.seed, "sinks")
         self.heard: list[tuple[str, Place, Event]] = []
+        self._subjects: dict[
+            Place, str
+        ] = {}  # as a leader saw them first: before an account was erased, most often
+        self._noted: Place = (0, 0)
         self._told = 0  # how many of these there were when it was last asked whether there are more
         self._modes = dict.fromkeys(KINDS, "well")
         self._tokens = 0
@@ -88,6 +92,12 @@ class Sinks:
         if self.rng.random() < LOST_ANSWER_SHARE and action.flight.attempt == 1 and not self._world.calm:
             return TIME_LIMIT_SECONDS, Retry("hangs")
         return soon, Delivered()
+
+    def note(self, state: State) -> None:
+        """What a leader sees: whom events were about when they happened."""
+        for index, position, event in state.feed.after(self._noted, 10**9):
+            self._noted = (index, position)
+            self._subjects[self._noted] = story_of(event).subject
 
     def catching_up(self) -> bool:
         """Whether a sink has yet to hear of something, and some did hear of something since this was asked before."""
@@ -144,14 +154,17 @@ class Sinks:
         for place, event in heard.items():
             if place not in committed or not _same(committed[place], event):
                 raise ViolationError(f"{kind} was told of {place}, which was never committed")
-        latest: dict[str, Place] = {}
+        # `users/erased` is of several people, whose events had no order among them before. Those of each keep theirs.
+        latest: dict[tuple[str, str], Place] = {}
         for place, event in heard.items():
-            subject = story_of(event).subject  # as it was told
+            told, subject = story_of(event).subject, self._subjects[place]
             if subject == f"users/{ERASED}":
-                continue  # of several people, whose events were told of in no order before they were erased
-            if place < latest.get(subject, (0, 0)):
-                raise ViolationError(f"{kind} was told of {subject} in another order than that of the log")
-            latest[subject] = place
+                continue  # nobody saw who it was
+            if place < latest.get((told, subject), (0, 0)):
+                raise ViolationError(
+                    f"{kind} was told of {told}, which was {subject}, in another order than that of the log"
+                )
+            latest[told, subject] = place
 
 
 def _same(one: Event, other: Event) -> bool:
@@ -182,6 +195,8 @@ class Desk:
         if node.paused:
             return
         leads = core.own_term_applied() and not core.draining
+        if leads:
+            self._sinks.note(core.state)
         for action in self.outbox.turn(leads, core.state, core.now_ms(), self._world.now):
             match action:
                 case Deliver():
