@@ -155,7 +155,7 @@ async def _doing(coroutine: Any) -> AsyncIterator[None]:
 async def _report_progress(storm: Storm, at: Field, until: float) -> None:
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
-        # What people have noted is not garbage. A collector that walks millions of it makes them, and the wires, stand still for seconds.
+        # What people have noted is not garbage. Walking two million of it makes them, and the wires, stand still for a second.
         gc.collect(1)
         gc.freeze()
         left = max(0.0, until - time.monotonic())
